@@ -1,0 +1,1 @@
+"""`corral demo`: its files, the server it runs, the story it tells."""

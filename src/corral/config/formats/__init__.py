@@ -1,0 +1,1 @@
+"""Foreign files: each module maps one format to the native keys."""

@@ -1,0 +1,60 @@
+"""`/api/profiles`: which there are, which is active, and making another one active. The shapes are llama-swap's."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from corral.errors import InvalidRequest
+from corral.gateway.gateway import Gateway
+
+LIMIT = 64 * 1024
+"""Bytes of a request's body: it holds one name."""
+
+
+class Wish(msgspec.Struct):
+    """Which profile is to be active; null: none."""
+
+    name: str | None
+
+
+def routes(gateway: Gateway) -> list[Route]:
+    """The two routes, over one gateway."""
+    routing = gateway.routing
+
+    async def listed(_request: Request) -> Response:
+        profiles = gateway.config.profiles
+        rows = [
+            {"id": name, "description": profiles[name].description, "pins": _pins(gateway, name)}
+            for name in sorted(profiles)
+        ]
+        return JSONResponse({"active": routing.active, "profiles": rows})
+
+    async def activate(request: Request) -> Response:
+        routing.activate((await _wish(request)).name)
+        return JSONResponse({"active": routing.active})
+
+    return [
+        Route("/api/profiles", listed, methods=["GET"]),
+        Route("/api/profiles/active", activate, methods=["PUT"]),
+    ]
+
+
+def _pins(gateway: Gateway, name: str) -> dict[str, str]:
+    return dict(gateway.config.profiles[name].pins)
+
+
+async def _wish(request: Request) -> Wish:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LIMIT:
+            break
+    try:
+        return msgspec.json.decode(bytes(body), type=Wish)
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(
+            f'the body must be {{"name": "PROFILE"}} or {{"name": null}}: {error}'
+        ) from None
