@@ -11,11 +11,13 @@ import openai
 import pytest
 
 ENGINE = Path(__file__).parent / "scripted_engine.py"
+# However fast the machine, it loads for longer than an answer's head is held back for.
+SMALL = f"sh -c 'sleep 0.5; exec {sys.executable} -m corral.engines.llama -m models/small.gguf --port ${{PORT}} -c 512'"
 PYTHON = f"{sys.executable} -S {ENGINE} --port ${{PORT}}"
 HOUSE = f"""
 sendLoadingState: true
 models:
-  small: {{cmd: "llama-server -m models/small.gguf --port ${{PORT}} -c 512"}}
+  small: {{cmd: "{SMALL}"}}
   sick: {{cmd: "{PYTHON} --do sick", startTimeout: 1}}
   slow: {{cmd: "{PYTHON} --do slow --gate gate"}}
   slower: {{cmd: "{PYTHON} --do slow --gate gate"}}

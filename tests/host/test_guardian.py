@@ -6,9 +6,11 @@ import asyncio
 import io
 import marshal
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,8 @@ import pytest
 
 from corral.host import guardian
 from corral.host.lifeline import MARK, Lifeline
+
+BOUND = 30
 
 # A corral reduced to its supervisor: starts every model, says who runs, waits for its end.
 CORRAL = """
@@ -129,9 +133,22 @@ def test_a_child_that_was_never_registered_is_found_by_its_mark(stage, gone):
     assert child.wait(30) == -signal.SIGKILL
 
 
+def ignored(pid, signals):
+    """Whether the process ignores them, once it has had the time to say so."""
+    wanted = sum(1 << (number - 1) for number in signals)
+    deadline = time.monotonic() + BOUND
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{pid}/status").read_text()
+        if int(re.search(r"SigIgn:\s*(\w+)", status)[1], 16) & wanted == wanted:
+            return True
+    return False
+
+
 def test_signals_to_everyone_do_not_end_it(stage, corral, gone):
+    everyone = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     process, keeper, (pid,) = corral(stage.engine("200"))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    assert ignored(keeper, everyone)  # one that still starts is ended, and replaced, as any other is
+    for number in everyone:
         os.kill(keeper, number)
     process.kill()
     assert gone(pid)
