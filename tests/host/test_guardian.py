@@ -147,7 +147,7 @@ def ignored(pid, signals):
 def test_signals_to_everyone_do_not_end_it(stage, corral, gone):
     everyone = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     process, keeper, (pid,) = corral(stage.engine("200"))
-    assert ignored(keeper, everyone)  # one that still starts is ended, and replaced, as any other is
+    assert ignored(keeper, everyone)  # one that still starts would be ended, and replaced
     for number in everyone:
         os.kill(keeper, number)
     process.kill()
