@@ -2,13 +2,17 @@
 
 CorralError
 ├── InvalidRequest            the request cannot be read
-│   └── ModelRequired         it names no model, and there is no default
+│   ├── ModelRequired         it names no model, and there is no default
+│   └── ContextTooLong        its newest messages alone do not fit into the model's context, or the budget
 ├── Unauthorized              key missing or wrong
 ├── NotFound
 │   ├── ModelNotFound         no such model; the message names the nearest ones
-│   └── ProfileNotFound
+│   ├── ProfileNotFound
+│   └── SessionNotFound
 ├── MethodNotAllowed          the path is known, this method on it is not
 ├── ModelNotLoaded            a path that must not wake a model
+├── SessionBusy               another turn of the session is under way, and took longer than `queueTimeout`
+├── DrainTimeout              a switch was called off: what is in flight took longer than `drainTimeout`
 ├── BodyTooLarge
 ├── ConcurrencyLimit          the model's `concurrencyLimit` is reached
 ├── QueueFull                 `maxQueue` is reached
@@ -55,6 +59,10 @@ class ModelRequired(InvalidRequest):
     code = "model_required"
 
 
+class ContextTooLong(InvalidRequest):
+    code = "context_length_exceeded"
+
+
 class Unauthorized(CorralError):
     code = "unauthorized"
 
@@ -69,6 +77,18 @@ class ModelNotFound(NotFound):
 
 class ProfileNotFound(NotFound):
     code = "profile_not_found"
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+
+
+class SessionBusy(CorralError):
+    code = "session_busy"
+
+
+class DrainTimeout(CorralError):
+    code = "drain_timeout"
 
 
 class MethodNotAllowed(CorralError):

@@ -589,7 +589,7 @@ def test_a_start_that_breaks_is_a_load_that_failed(play, alone, monkeypatch, cap
         await house.engine.load("a")
 
     play(alone("a"), scene)
-    assert "Start(model='a') could not be carried out" in caplog.text
+    assert "a could not be started" in caplog.text
 
 
 def test_an_order_for_nobody_costs_only_itself(play, alone, monkeypatch):

@@ -27,6 +27,19 @@ _FILE_FLAGS = ("-m", "--model", "-mm", "--mmproj")
 
 
 @dataclass(frozen=True, slots=True)
+class Routed:
+    """How a model is loaded through a llama-server in router mode."""
+
+    router: str
+    """The router's name in the configuration."""
+    model: str
+    """The model's id there."""
+    url: str = ""
+    """Where the router runs already; empty: it is launched, by `launch`."""
+    launch: LaunchSpec | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """How one model's process is launched, checked and stopped.
 
@@ -47,6 +60,8 @@ class LaunchSpec:
     takes it or the next free one."""
     start_timeout: float = field(default=120.0, compare=False)
     unload_timeout: float = field(default=10.0, compare=False)
+    routed: Routed | None = None
+    """It is loaded through a router; `argv` is then how to run it without one, empty where nobody knows."""
     files: tuple[str, ...] = ()
     """Model files named by the command (llama-server's -m, --model, --mmproj): they must exist
     before anyone is evicted for this model."""
@@ -54,7 +69,7 @@ class LaunchSpec:
     @property
     def launched(self) -> tuple[object, ...]:
         """What a process was launched with and keeps for life; the rest may change while it runs."""
-        return self.argv, self.env, self.proxy
+        return self.argv, self.env, self.proxy, self.routed
 
     def filled(self, port: int | None = None, socket: str | None = None) -> LaunchSpec:
         """This spec with a start's port and socket in place; `${PID}` waits in `stop_argv`."""

@@ -7,17 +7,7 @@ from __future__ import annotations
 
 from corral.config.document import Path
 
-LATER: dict[Path, dict[str, str]] = {
-    (): {
-        "sessions": "Conversations kept outside the model's server.",
-        "switching": "How an explicit switch drains and settles.",
-        "routers": "llama-servers in router mode.",
-    },
-    ("models", "*"): {
-        "router": "The llama-server router that this model is loaded through.",
-        "routerModel": "The model's id at its router.",
-    },
-}
+LATER: dict[Path, dict[str, str]] = {}
 
 
 def later_keys(section: Path) -> dict[str, str]:

@@ -13,12 +13,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, InstanceOf
 
+from corral.config.conversing import Sessions, Switching
 from corral.config.kinds import (
     Command,
     EachOnce,
     Flag,
     Free,
     Macros,
+    Name,
     Names,
     Seconds,
     Text,
@@ -28,6 +30,7 @@ from corral.config.matrix import Matrix
 from corral.config.observing import LogOutput, LogTimeFormat, Performance, Ui
 from corral.config.relaying import Compat, Filters, Timeouts, Upstream
 from corral.config.remote import Peer
+from corral.config.routers import Router
 from corral.config.section import Section
 from corral.config.virtual import Profile, Selector
 
@@ -146,6 +149,22 @@ class Model(Section):
     use_model_name: Text = Field(
         default="", description="Model name sent to the server instead of the client's."
     )
+    router: Name = Field(
+        default="",
+        description="The llama-server in router mode (`routers`) that this model is loaded through, instead of a `cmd` "
+        "of its own.",
+        examples=["llama"],
+    )
+    router_model: Name = Field(
+        default="",
+        description="The model's id at its router; without it, the id here.",
+        examples=["qwen3-small"],
+    )
+    preset: Name = Field(
+        default="",
+        description="The system prompt, of `sessions.presets`, of this model's sessions that have none of their own.",
+        examples=["pirate"],
+    )
     unlisted: Flag = Field(default=False, description="Not shown in listings; still served.")
     name: Text = Field(default="", description="Name shown in listings.")
     description: Text = Field(default="", description="Text shown in listings.")
@@ -218,6 +237,11 @@ class Config(Section):
     peers: dict[str, Peer] = Field(default_factory=dict)
     selectors: dict[str, Selector] = Field(default_factory=dict)
     profiles: dict[str, Profile] = Field(default_factory=dict)
+    routers: dict[str, Router] = Field(default_factory=dict)
+    sessions: Sessions = Sessions()
+    keeps_responses: bool = False
+    """Conversations of `/v1/responses` are kept without being asked for, as OpenAI does: there is a `sessions:` section."""
+    switching: Switching = Switching()
     api_keys: tuple[str, ...] = Field(default=(), repr=False)
     upstream: Upstream = Upstream()
     log_level: LogLevel = "info"
@@ -236,6 +260,10 @@ class Config(Section):
     max_body: int = 512 * 2**20
     """Bytes."""
     shutdown_timeout: Seconds = 30
+    listen: str | None = None
+    """`host:port`, when the command line does not say; None: corral's own default."""
+    imports: str | None = None
+    """A hotmodel `state.json` whose conversations are taken over, once."""
     ports: dict[str, int] = Field(default_factory=dict)
     """The port that each model with `${PORT}` in its command takes first, by model id."""
     notes: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 
 from corral.config.address import BLANK, wrong_address
 from corral.config.command import words
+from corral.config.conversing import Sessions
 from corral.config.discipline import scheduling
 from corral.config.document import Path, Problems
 from corral.config.elsewhere import Elsewhere, idle_peer_keys
@@ -46,6 +47,11 @@ def settle(file: File, ports: Mapping[str, int], problems: Problems) -> Config:
         selectors=elsewhere.selectors(groups, matrix),
         profiles=elsewhere.profiles(),
         upstream=file.upstream,
+        routers=file.routers,
+        sessions=_sessions(file),
+        keeps_responses="sessions" in file.model_fields_set,
+        switching=file.switching,
+        listen=file.listen or None,
         api_keys=file.api_keys,
         log_level=file.log_level,
         log_to_stdout=file.log_to_stdout,
@@ -103,6 +109,12 @@ def _model(model: str, row: Model, file: File, problems: Problems) -> Model:
         }
         | (_for_comfyui(row) if model == COMFYUI else {})
     )
+
+
+def _sessions(file: File) -> Sessions:
+    """Without a section, what is named is kept, and nothing is parked."""
+    written = "sessions" in file.model_fields_set
+    return file.sessions if written else file.sessions.model_copy(update={"park_kv": "off"})
 
 
 def _for_comfyui(row: Model) -> dict[str, Any]:

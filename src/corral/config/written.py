@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from corral.config.conversing import Sessions, Switching
 from corral.config.kinds import (
     AnyCase,
     Costs,
@@ -22,6 +23,7 @@ from corral.config.model import Format, Group, LogLevel, Model
 from corral.config.observing import LogOutput, LogTimeFormat, Performance, Store, Ui
 from corral.config.relaying import Upstream
 from corral.config.remote import Peer
+from corral.config.routers import Router
 from corral.config.section import Section
 from corral.config.virtual import Profile, Selector
 
@@ -259,6 +261,21 @@ class File(Section):
         description="How log lines tell the time: the name of one of Go's layouts. Nothing: as "
         "corral does by itself.",
         examples=["rfc3339"],
+    )
+    routers: dict[Text, Router] = Field(
+        default_factory=dict,
+        description="llama-servers in router mode, by name: models with `router` are loaded through them.",
+    )
+    sessions: Sessions = Field(
+        default=Sessions(), description="Conversations, kept outside the models' servers."
+    )
+    switching: Switching = Field(
+        default=Switching(), description="How `corral switch` makes another model the active one."
+    )
+    listen: Name = Field(
+        default="",
+        description="`host:port` to listen on when the command line does not say; no key: 127.0.0.1:8080.",
+        examples=["127.0.0.1:8080"],
     )
     store: Store = Field(default=Store(), description="Where activity is kept.")
     ui: Ui = Field(default=Ui(), description="Settings of the web page.")

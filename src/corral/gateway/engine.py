@@ -15,11 +15,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from corral.config.command import LaunchSpec
 from corral.errors import CorralError, LoadFailed
+from corral.gateway.interludes import Interludes
 from corral.gateway.ports import Processes, Upstream
 from corral.scheduler import events
 from corral.scheduler.events import Admit, Check, Fact, Order, Reject, Start, Stop, Wake
@@ -64,6 +66,7 @@ class Engine:
         self._watchers: set[asyncio.Future[None]] = set()
         self.last_used: str | None = None
         """The model that a request was last admitted to."""
+        self.interludes = Interludes()
         self.closing = False
         self.listeners: list[Listener] = []
 
@@ -147,6 +150,7 @@ class Engine:
 
     def exited(self, model: str, reason: LoadFailed | None) -> None:
         self._exits[model] = self._exits.get(model, 0) + 1
+        self.interludes.broken_off(model)
         if reason is None:
             log.info("%s is unloaded", model)
         else:
@@ -191,10 +195,8 @@ class Engine:
     def _try(self, order: Order) -> None:
         try:
             self._carry_out(order)
-        except Exception as error:
+        except Exception:
             log.exception("%r could not be carried out", order)
-            if isinstance(order, Start):  # who waits for it would wait for ever
-                self.exited(order.model, LoadFailed(f"{order.model} was not started: {error!r}"))
 
     def _carry_out(self, order: Order) -> None:
         match order:
@@ -208,13 +210,21 @@ class Engine:
                 self._check_anew(model)
             case Start(model):
                 log.info("loading %s", model)
-                self.processes.start(model)
+                self.interludes.start(model, partial(self._launch, model))
             case Stop(model, grace, why, target):
                 log.info("unloading %s: %s", model, why)
                 self._stops[model] = Stopped(why, target, time.time())
-                self.processes.stop(model, grace)
+                if not self.interludes.stop(model, grace, partial(self.processes.stop, model)):
+                    self.exited(model, None)
             case Wake(at):
                 self._set_alarm(at)
+
+    def _launch(self, model: str) -> None:
+        try:
+            self.processes.start(model)
+        except Exception as error:  # who waits for it would wait for ever
+            log.exception("%s could not be started", model)
+            self.exited(model, LoadFailed(f"{model} was not started: {error!r}"))
 
     def _check_anew(self, model: str) -> None:
         """An answer that is still to come is about how it was launched before a reload."""
