@@ -4,12 +4,14 @@ python bench/body.py
 """
 
 import json
-import timeit
 
-from corral.dialects.body import JSON, Reader, read, with_model
+from best import microseconds
+from corral.dialects.body import JSON, Reader, read
+from corral.dialects.changes import Changes
 
 SIZES = {"360 B": 360, "20 KB": 20_000, "1 MB": 1_000_000}
 PIECE = 65536
+RENAMED = Changes(model="other")
 
 
 def request(size):
@@ -29,14 +31,6 @@ def in_pieces(body):
     return reader.asked()
 
 
-def microseconds(call):
-    """The best of five runs, each of about a tenth of a second."""
-    timer = timeit.Timer(call)
-    number, taken = timer.autorange()
-    number = max(1, int(number * 0.1 / taken))
-    return min(timer.repeat(5, number)) / number * 1e6
-
-
 def main():
     print(
         f"{'body':>8} {'bytes':>9} {'read':>10} {'in pieces':>10} {'replace':>10} {'json.loads':>10}   µs"
@@ -46,7 +40,7 @@ def main():
         costs = (
             microseconds(lambda body=body: read(body)),
             microseconds(lambda body=body: in_pieces(body)),
-            microseconds(lambda body=body: with_model(body, "other")),
+            microseconds(lambda body=body: RENAMED.apply(body)),
             microseconds(lambda body=body: json.loads(body)),
         )
         print(f"{name:>8} {len(body):>9} " + " ".join(f"{cost:>10.1f}" for cost in costs))

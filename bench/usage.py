@@ -4,8 +4,8 @@ python bench/usage.py
 """
 
 import json
-import timeit
 
+from best import microseconds
 from corral.dialects.usage import UsageTap
 
 COUNTS = {
@@ -59,14 +59,6 @@ CASES = {
     "1 embedding": vectors(1),
     "500 embeddings": vectors(500),
 }
-
-
-def microseconds(call):
-    """The best of five runs, each of about a tenth of a second."""
-    timer = timeit.Timer(call)
-    number, taken = timer.autorange()
-    number = max(1, int(number * 0.1 / taken))
-    return min(timer.repeat(5, number)) / number * 1e6
 
 
 def fed(kind, pieces):

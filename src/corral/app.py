@@ -22,22 +22,29 @@ from corral.config.model import Config
 from corral.config.relaying import Timeouts
 from corral.errors import ConfigError, Problem, ShuttingDown, UpstreamUnreachable
 from corral.gateway.activity import books
+from corral.gateway.conversations import Conversing
 from corral.gateway.engine import Engine, patiently
 from corral.gateway.exchange import Ledger
 from corral.gateway.gateway import Gateway
 from corral.gateway.inference import Inference
 from corral.gateway.inforce import InForce
 from corral.gateway.learning import learn
+from corral.gateway.parking import Parking
 from corral.gateway.performance import Performance
 from corral.gateway.reload import Reloader
 from corral.gateway.routing import Routing
-from corral.host import files, storage
+from corral.gateway.switching import Switcher
+from corral.host import files, hotmodel_state, storage
 from corral.host.activity import Activity
+from corral.host.conversations import Conversations
 from corral.host.journal import Journal, journal
 from corral.host.load_times import LoadTimes
 from corral.host.peers import Peers
 from corral.host.probes import Probes
+from corral.host.router_upstream import RoutedUpstream
 from corral.host.signals import Wishes
+from corral.host.slot_files import SlotFiles
+from corral.host.slot_saving import SlotSaving
 from corral.host.spool import Spool
 from corral.host.storage import Storage
 from corral.host.supervisor import Supervisor
@@ -46,6 +53,7 @@ from corral.host.watch import Watch
 from corral.scheduler.rules import machine_for
 from corral.server.app import App
 from corral.server.listen import Server, bind, url
+from corral.sessions.filing import filed
 
 log = logging.getLogger("corral")
 
@@ -129,6 +137,7 @@ async def _wind_up(gateway: Gateway, now: asyncio.Event) -> None:
     """Let what is in flight finish, at peers too, and the models stop: within `shutdownTimeout`, or until `now`. Then end who follows logs."""
     loop, timeout = asyncio.get_running_loop(), gateway.config.shutdown_timeout
     await gateway.reloader.aclose()
+    await gateway.switcher.aclose()
     limit, why = loop.time() + timeout, ShuttingDown("corral is shutting down")
     loop.call_at(limit, gateway.ledger.cancel, why)  # before their models are stopped
     await gateway.engine.close(now, timeout)
@@ -169,25 +178,33 @@ async def opened(
         runtime, state = files.runtime_folder(), _state(origin)
         stored = await scope.enter_async_context(Storage(state and state / storage.FILE))
         table = await scope.enter_async_context(_activities(config, stored))
+        kept = await scope.enter_async_context(_conversations(inforce, stored))
         peers = await scope.enter_async_context(Peers(config.peers, os.environ))
-        engine = await scope.enter_async_context(_running(inforce, specs, runtime, logs))
+        slots = await scope.enter_async_context(SlotFiles(state, config))
+        engine = await scope.enter_async_context(_running(inforce, specs, runtime, logs, slots))
         times = LoadTimes(stored, specs)
         await learn(engine, times)
         inforce.watch(logs.adopt)
+        inforce.watch(slots.adopt)
         inforce.watch(lambda config: peers.adopt(config.peers))
         routing = Routing(inforce, peers, engine.machine.state, lambda: engine.last_used)
         performance = await scope.enter_async_context(_measured(inforce))
         activity = scope.enter_context(contextlib.closing(books(inforce, ledger, table)))
+        conversations = Conversing(inforce, kept, Parking(engine, slots))
+        switcher = Switcher(inforce, engine, routing, performance.probes)
         yield Gateway(
             inforce=inforce,
             engine=engine,
             routing=routing,
-            inference=Inference(inforce, engine, routing, peers),
+            inference=Inference(inforce, engine, routing, peers, conversations),
             reloader=Reloader(inforce, engine, times, edits.read if edits else _unreadable),
+            conversations=conversations,
+            switcher=switcher,
             ledger=ledger,
             activity=activity,
             logs=logs,
             performance=performance,
+            parking=conversations.parking,
             spool=lambda: Spool(inforce.config.max_body, state),
             environment=os.environ,
         )
@@ -195,16 +212,30 @@ async def opened(
 
 @contextlib.asynccontextmanager
 async def _running(
-    inforce: InForce, specs: Mapping[str, LaunchSpec], runtime: Path, logs: Journal
+    inforce: InForce,
+    specs: Mapping[str, LaunchSpec],
+    runtime: Path,
+    logs: Journal,
+    slots: SlotFiles,
 ) -> AsyncIterator[Engine]:
     """The engine with the processes that it starts."""
     engine = Engine(machine_for(inforce.config))
 
-    def connect(proxy: str, model: str) -> Upstream:
+    def connect(proxy: str, model: str) -> Upstream | RoutedUpstream:
         return Upstream(proxy, name=model, timeouts=_timeouts(inforce.config, model))
 
+    def connect_routed(proxy: str, model: str, there: str) -> RoutedUpstream:
+        timeouts = _timeouts(inforce.config, model)
+        return RoutedUpstream(proxy, there, name=model, timeouts=timeouts)
+
     async with Supervisor(
-        specs, engine, upstream_factory=connect, runtime_dir=runtime, output=logs.models
+        specs,
+        engine,
+        upstream_factory=connect,
+        runtime_dir=runtime,
+        output=logs.models,
+        saving=SlotSaving(slots),
+        routed_factory=connect_routed,
     ) as processes:
         for note in processes.notes:
             log.info(note)
@@ -218,7 +249,7 @@ def _timeouts(config: Config, model: str) -> Timeouts:
     return config.models[model].timeouts if model in config.models else Timeouts()
 
 
-def _retimed(processes: Supervisor[Upstream], config: Config) -> None:
+def _retimed(processes: Supervisor[Upstream | RoutedUpstream], config: Config) -> None:
     """From now on the running engines' connections follow this configuration."""
     for model in config.models:
         with contextlib.suppress(UpstreamUnreachable):  # it is not running
@@ -244,6 +275,22 @@ async def _activities(config: Config, stored: Storage) -> AsyncIterator[Activity
         activity = Activity(own)
         activity.take_over()
         yield activity
+
+
+@contextlib.asynccontextmanager
+async def _conversations(inforce: InForce, stored: Storage) -> AsyncIterator[Conversations]:
+    """The conversations: in the file that the configuration names, else in corral's own."""
+    async with contextlib.AsyncExitStack() as scope:
+        if named := inforce.config.sessions.store:
+            with contextlib.suppress(OSError):  # opening it says so
+                Path(named).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stored = await scope.enter_async_context(Storage(Path(named)))
+        if state := inforce.config.imports:
+            hotmodel_state.take_over(stored, Path(state), filed)
+        conversations = Conversations(stored)
+        yield await scope.enter_async_context(
+            conversations.kept(lambda: inforce.config.sessions.ttl)
+        )
 
 
 def _unreadable() -> Config:

@@ -26,6 +26,7 @@ CorralError
 ├── UpstreamTimeout           no byte in either direction for `timeouts.idle`
 ├── Cancelled                 somebody has ended the request
 ├── WebSocketUnavailable      whatever server corral runs under, its connections cannot be taken over
+├── NotStored                 the disk does not take, or give, what a conversation is
 ├── ShuttingDown
 └── ConfigError               every problem of a configuration at once
 
@@ -107,6 +108,10 @@ class ModelNotLoaded(CorralError):
 
 class BodyTooLarge(CorralError):
     code = "body_too_large"
+
+
+class NotStored(CorralError):
+    code = "not_stored"
 
 
 class ConcurrencyLimit(CorralError):

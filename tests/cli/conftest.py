@@ -37,6 +37,39 @@ def corral(environment: Callable[..., dict[str, str]]) -> Run:
     return run
 
 
+class Terminal:
+    """A pseudo-terminal for stderr, and what is drawn on it."""
+
+    def __init__(self, environment: Callable[..., dict[str, str]]) -> None:
+        self._screen, self._ours = os.openpty()
+        self._environment = environment(TERM="xterm")
+        self._shown = bytearray()
+
+    def until(self, *texts: bytes) -> None:
+        """Look at it until all of these have been drawn."""
+        while not all(text in self._shown for text in texts):
+            self._shown.extend(os.read(self._screen, 4096))
+
+    def run(self, *arguments: str) -> str:
+        """What the command line writes to stdout; it must not fail."""
+        command = [sys.executable, "-m", "corral", *arguments]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=self._ours, text=True, env=self._environment
+        ) as running:
+            os.close(self._ours)
+            stdout, _ = running.communicate(timeout=60)
+        os.close(self._screen)
+        assert running.returncode == 0
+        return stdout
+
+
+@pytest.fixture
+def terminal(environment: Callable[..., dict[str, str]]) -> Terminal:
+    if sys.platform == "win32":
+        pytest.skip("needs a pseudo-terminal")
+    return Terminal(environment)
+
+
 @dataclass
 class Reply:
     """What the script answers. `body` that is no text goes as JSON; `after` is waited for first."""
@@ -59,6 +92,7 @@ class Scripted:
     replies: dict[str, Reply] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     def on(self, request: str, body: Any = "", status: int = 200, **more: Any) -> None:
         self.replies[request] = Reply(body, status, **more)
@@ -77,7 +111,7 @@ def handler(script: Scripted) -> type[BaseHTTPRequestHandler]:
             request = f"{self.command} {self.path}"
             script.asked.append(request)
             script.keys.append(self.headers.get("Authorization"))
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
             reply = script.replies.get(request, Reply("no such path", 404))
             reply.after()
             content = reply.content()
@@ -86,7 +120,7 @@ def handler(script: Scripted) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = answer  # noqa: N815 - names that http.server looks for
+        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - names that http.server looks for
 
         def log_message(self, *_: object) -> None:
             pass

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -100,29 +98,12 @@ def test_load_that_fails_says_why_on_one_line(corral, script):
     assert done.stderr == "corral: big did not start: exit code 1 no such file\n"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_load_on_a_terminal_shows_state_and_last_log_line(environment, script):
-    state_seen, log_seen = threading.Event(), threading.Event()
-    script.on("GET /api/models/big", {"id": "big", "state": "loading"}, after=state_seen.set)
-    script.on("GET /logs/stream/big?no-history=", "one\nreading tensors\n", after=log_seen.set)
-    screen, ours = os.openpty()
-    shown = bytearray()
-
-    def both_were_drawn():
-        state_seen.wait(20)
-        log_seen.wait(20)
-        while not (b"loading" in shown and b"reading tensors" in shown):
-            shown.extend(os.read(screen, 4096))
-
-    script.on("POST /api/models/load/big", {}, after=both_were_drawn)
-    command = [sys.executable, "-m", "corral", "load", "big", "--url", script.url]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=ours, text=True, env=environment(TERM="xterm")
-    ) as running:
-        os.close(ours)
-        stdout, _ = running.communicate(timeout=60)
-    os.close(screen)
-    assert running.returncode == 0
+def test_load_on_a_terminal_shows_state_and_last_log_line(terminal, script):
+    script.on("GET /api/models/big", {"id": "big", "state": "loading"})
+    script.on("GET /logs/stream/big?no-history=", "one\nreading tensors\n")
+    both_drawn = partial(terminal.until, b"loading", b"reading tensors")
+    script.on("POST /api/models/load/big", {}, after=both_drawn)
+    stdout = terminal.run("load", "big", "--url", script.url)
     assert stdout.startswith("big is ready (")
 
 

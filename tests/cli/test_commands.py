@@ -18,10 +18,12 @@ COMMANDS = [
     "models",
     "explain",
     "load",
+    "switch",
     "unload",
     "reload",
     "logs",
     "version",
+    "sessions",
 ]
 
 

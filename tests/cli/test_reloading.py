@@ -89,3 +89,9 @@ def test_everything_that_is_named_is_watched(tmp_path):
         (tmp_path / name).write_text(GOOD)
     named = Named([tmp_path / "a.yaml"], tmp_path / "conf.d", tmp_path / "models")
     assert "of 3," in repr(named.watch())
+
+
+def test_so_is_what_a_configuration_names(tmp_path):
+    text = "routers: {r: {cmd: 'llama-server --port ${PORT}', presets: %s}}\n"
+    (tmp_path / "a.yaml").write_text(text % (tmp_path / "models.ini"))
+    assert "of 2," in repr(Named([tmp_path / "a.yaml"]).watch())

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from corral.cli import sources
+from corral.cli import configs, sources
 from corral.config.load import load
 
 BAD = "models:\n  a:\n    cmd: x --port ${PORT}\n    tll: 5\n  b:\n    cmd: [1\n"
@@ -122,3 +122,107 @@ def test_schema_is_a_json_schema(corral):
     assert done.returncode == 0
     schema = json.loads(done.stdout)
     assert {"models", "groups", "healthCheckTimeout"} <= set(schema["properties"])
+
+
+# --- hotmodel's file ---------------------------------------------------------------------------------------------------
+
+HOT = """\
+[server]
+host = "127.0.0.1"
+port = %d
+[router]
+models_preset = "models.ini"
+[models.small]
+path = "small.gguf"
+"""
+INI = "[small]\nmodel = small.gguf\n"
+
+
+@pytest.fixture
+def hot(tmp_path):
+    """Its two files, in a folder of their own."""
+    (tmp_path / "hot.toml").write_text(HOT % 18090)
+    (tmp_path / "models.ini").write_text(INI)
+    return tmp_path
+
+
+def test_hotmodels_file_is_checked_with_its_ini(corral, hot):
+    done = corral("check", "hot.toml", cwd=hot)
+    assert done.returncode == 0, done.stderr
+    first, *notes = done.stdout.splitlines()
+    assert first == "hot.toml: ok, hotmodel format, 1 model"
+    assert all(note.startswith("hot.toml: ") for note in notes)
+    (hot / "models.ini").write_text("[smal]\nmodel = small.gguf\n")
+    done = corral("check", "hot.toml", cwd=hot)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "hot.toml:6:1 models.small: `small` is no section of models.ini; did you mean `smal`?\n"
+    )
+
+
+def test_an_ini_that_is_not_there_is_a_mistake(corral, hot):
+    (hot / "models.ini").unlink()
+    for command in ("check", "convert"):
+        done = corral(command, "hot.toml", cwd=hot)
+        assert done.returncode == 2
+        assert done.stderr == (
+            "hot.toml:5:1 router.models_preset: models.ini cannot be read: No such file or directory\n"
+        )
+
+
+def test_it_is_converted_with_its_ini(corral, hot):
+    done = corral("convert", "hot.toml", cwd=hot)
+    assert done.returncode == 0, done.stderr
+    (hot / "native.yaml").write_text(done.stdout)
+    again = corral("check", "native.yaml", cwd=hot)
+    assert again.stdout == "native.yaml: ok, native format, 1 model\n"
+
+
+def test_it_can_be_simulated(corral, hot):
+    done = corral(
+        *("simulate", "--config", "hot.toml", "--generate", "steady", "--requests", "3"),
+        *("--set", "maxWait=5"),
+        cwd=hot,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "small" in done.stdout
+
+
+# --- where it listens --------------------------------------------------------------------------------------------------
+
+
+def test_the_configuration_says_where_to_listen(corral, hot):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        (hot / "hot.toml").write_text(HOT % port)
+        done = corral("serve", "--config", "hot.toml", cwd=hot)
+        (hot / "config.yaml").write_text(f"listen: 127.0.0.1:{port}\n{GOOD}")
+        native = corral("serve", cwd=hot)
+    for said in (done, native):
+        assert said.returncode == 1
+        assert f"cannot listen on 127.0.0.1:{port}: the address is in use" in said.stderr
+
+
+def test_the_command_line_says_it_louder(corral, hot):
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = corral("serve", "--config", "hot.toml", "--listen", listen, cwd=hot)
+    assert done.returncode == 1
+    assert f"cannot listen on {listen}: the address is in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        (GOOD, "http://127.0.0.1:8080"),
+        ("listen: ':9000'\n" + GOOD, "http://localhost:9000"),
+        ("listen: '[::1]:9000'\n" + GOOD, "http://[::1]:9000"),
+    ],
+)
+def test_clients_find_the_address_in_the_file(tmp_path, text, url):
+    (tmp_path / "c.yaml").write_text(text)
+    assert configs.served_at(tmp_path / "c.yaml") == url
+
+
+def test_clients_find_hotmodels_address(hot):
+    assert configs.served_at(hot / "hot.toml") == "http://127.0.0.1:18090"

@@ -4,6 +4,7 @@ import pytest
 
 from corral.cli import sources
 from corral.cli.exits import Exit, Failure
+from corral.config.document import Source
 
 
 def test_named_files_come_first_then_the_folder_by_name(tmp_path):
@@ -73,3 +74,34 @@ def test_one_name_that_cannot_be_used_is_told(tmp_path):
     with pytest.raises(Failure, match="would be read as a macro") as raised:
         sources.models(tmp_path)
     assert raised.value.code is Exit.MISUSED
+
+
+HOT = """\
+[router]
+models_preset = "models.ini"
+[models.small]
+path = "small.gguf"
+"""
+
+
+def test_what_a_configuration_names_is_read_beside_it(tmp_path):
+    (tmp_path / "hot.toml").write_text(HOT)
+    (tmp_path / "models.ini").write_text("[small]\nmodel = small.gguf\n")
+    ini = str(tmp_path / "models.ini")
+    found = sources.beside([sources.read(tmp_path / "hot.toml")])
+    assert found == {ini: Source(ini, "[small]\nmodel = small.gguf\n")}
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "No such file or directory"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.write_bytes(b"[\xff"), "not UTF-8 text (byte 1)"),
+    ],
+)
+def test_what_of_it_cannot_be_read_is_for_the_configuration_to_say(tmp_path, make, said):
+    (tmp_path / "hot.toml").write_text(HOT)
+    make(tmp_path / "models.ini")
+    (source,) = sources.beside([sources.read(tmp_path / "hot.toml")]).values()
+    assert (source.text, source.unread) == ("", said)

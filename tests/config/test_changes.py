@@ -6,6 +6,7 @@ import pytest
 
 from corral.config.changes import Changes, changes
 from corral.config.command import launch_specs
+from corral.config.load import Source, load
 
 BASE = """
 macros: {server: "srv --port ${PORT}"}
@@ -150,3 +151,75 @@ def test_what_needs_a_restart_of_corral_is_said(changed):
     done = changed(BASE, BASE + "logToStdout: both")
     assert done.settings == ("logToStdout",)
     assert done.notes == ("`logToStdout` changed, which takes effect when corral is started again",)
+
+
+# --- routers, conversations, switching -------------------------------------------------------------------------------
+
+ROUTED = """
+models:
+  a: {router: r}
+  b: {router: r, routerModel: bb}
+  c: {cmd: "srv --port ${PORT}"}
+routers:
+  r: {cmd: "llama-server --port ${PORT}"}
+  s: {url: "http://127.0.0.1:1"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "restarted"),
+    [
+        ("routerModel: bb", "routerModel: bbb", ("b",)),
+        # It is told how many models it has.
+        ("b: {router: r, routerModel: bb}", "b: {router: s}", ("a", "b")),
+        ('--port ${PORT}"}\n  s', '--port ${PORT} -v"}\n  s', ("a", "b")),
+        ('--port ${PORT}"}\n  s', '--port ${PORT}", env: [A=1]}\n  s', ("a", "b")),
+        ('--port ${PORT}"}\n  s', '--port ${PORT}", presets: p.ini}\n  s', ("a", "b")),
+        ('url: "http://127.0.0.1:1"', 'url: "http://127.0.0.1:2"', ()),
+    ],
+)
+def test_a_router_that_changes_changes_its_models(changed, old, new, restarted):
+    done = changed(ROUTED, edit(old, new, ROUTED))
+    assert done.restarted == restarted
+    assert "c" in done.kept
+
+
+def test_another_text_of_the_presets_is_read_by_another_router():
+    text = ROUTED.replace(
+        '"llama-server --port ${PORT}"', '"llama-server --port ${PORT}", presets: p.ini'
+    )
+    first = "[a]\nm = x\n[bb]\nm = y\n"
+    old, new = (
+        load([Source("c.yaml", text)], {}, beside={"p.ini": Source("p.ini", ini)})
+        for ini in (first, first + "c = 1\n")
+    )
+    done = changes(old, new, launch_specs(old), launch_specs(new))
+    assert (done.restarted, done.kept) == (("a", "b"), ("c",))
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "again"),
+    [
+        ("sessions: {ttl: 5}", ("sessions",), ()),
+        ("sessions: {store: x.db}", ("sessions", "sessions.store"), ("sessions.store",)),
+        (
+            "sessions: {importState: x.json}",
+            ("sessions", "sessions.importState"),
+            ("sessions.importState",),
+        ),
+        ("switching: {drainTimeout: 5}", ("switching",), ()),
+        ("switching: {active: a}", ("switching",), ()),
+        ("listen: 127.0.0.1:1", ("listen",), ("listen",)),
+    ],
+)
+def test_what_a_reload_takes_over_and_what_not(changed, text, settings, again):
+    kept = "sessions: {ttl: 9}\n"
+    done = changed(BASE + kept, BASE + (text if "sessions" in text else kept + text))
+    assert done.settings == settings
+    assert done.notes == tuple(
+        f"`{name}` changed, which takes effect when corral is started again" for name in again
+    )
+
+
+def test_a_model_that_is_now_the_active_one_is_loaded(changed):
+    assert changed(BASE, BASE + "switching: {active: a}").preload == ("a",)

@@ -60,24 +60,6 @@ def test_lenient_makes_notes_of_unknown_keys(loaded):
     )
 
 
-def test_keys_of_later_versions_are_noted(loaded):
-    text = """\
-    switching: {drainTimeout: 5}
-    routers: {r: {url: "http://h"}}
-    models:
-      m:
-        cmd: x ${PORT}
-        router: r
-    """
-    config = loaded(text)
-    assert list(config.models) == ["m"]
-    assert config.notes == (
-        "c.yaml:1 switching: not supported yet, ignored",
-        "c.yaml:2 routers: not supported yet, ignored",
-        "c.yaml:6 models.m.router: not supported yet, ignored",
-    )
-
-
 @pytest.mark.parametrize("key", ["x-mine", ".hidden"])
 def test_sections_of_nobody_are_not_looked_at(loaded, key):
     assert list(loaded(MODEL + f"{key}: {{a: '${{nope}}'}}\n").models) == ["m"]
@@ -102,21 +84,6 @@ def test_unless_it_is_nearly_a_key(mistakes):
 def test_a_section_whose_anchors_nobody_uses_is_a_mistake(mistakes):
     (line,) = mistakes("defs: &a {b: c}\n" + MODEL)
     assert line == "c.yaml:1:1 defs: unknown key `defs` at the top level"
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("[llama]\nbackend_mode = 'router'\n", "`[llama]`"),
-        ("[router]\nport = 1\n", "`[router]`"),
-        ("[models.a]\npath = 'x.gguf'\n", "`models.a.path`"),
-        ("format = 'hotmodel'\n", "`format: hotmodel`"),
-    ],
-)
-def test_hotmodels_file_is_recognised_and_refused(mistakes, text, reason):
-    assert mistakes(text, name="h.toml") == [
-        f"h.toml a hotmodel configuration ({reason}); these are not supported yet"
-    ]
 
 
 def test_models_that_are_no_mapping_are_one_problem(mistakes):

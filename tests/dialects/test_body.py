@@ -66,6 +66,23 @@ def test_a_name_given_twice_counts_last():
     assert read(b'{"model":"a","x":{"model":"n"},"mod\\u0065l":"b"}').model == "b"
 
 
+@given(OTHERS, VALUES, VALUES, VALUES, st.integers(1, 40))
+def test_by_what_a_conversation_is_known_is_read_whatever_it_is(
+    others, session, previous, store, size
+):
+    known = {"session_id": session, "previous_response_id": previous, "store": store}
+    body = b"".join(joined(others, "m", known.items()))
+    asked = read(body)
+    texts = (asked.session, asked.previous, asked.store)
+    assert [json.loads(text) for text in texts] == list(known.values())
+    assert in_pieces(body, JSON, size) == asked
+
+
+def test_a_session_that_is_not_named():
+    assert read(b'{"model":"a","x":{"session_id":"n"}}') == Asked("a")
+    assert read(b'{"model":"a","session_id":"n","session_id":null}').session == b"null"
+
+
 def test_a_name_may_be_any_text():
     assert read('{"model":"Größe/\\u00fc:\\"q4\\" 😀"}'.encode()).model == 'Größe/ü:"q4" 😀'
     assert read(b'{"model":" padded "}').model == " padded "

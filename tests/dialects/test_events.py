@@ -85,6 +85,14 @@ def test_a_load_ends_with_its_seconds_or_its_error():
     assert read(events.load_failed("a", "exit 1")) == ("load", {"model": "a", "error": "exit 1"})
 
 
+def test_a_switch_begins_and_ends_with_its_seconds_or_its_error():
+    begun = {"model": "b", "previous": "a"}
+    assert read(events.switch("b", "a")) == ("switch", begun)
+    assert read(events.switch("b", "a", seconds=0.0)) == ("switch", begun | {"seconds": 0.0})
+    failed = read(events.switch("b", None, error="exit 1"))
+    assert failed == ("switch", {"model": "b", "previous": None, "error": "exit 1"})
+
+
 def test_models_of_peers_come_last_and_what_a_model_can_do_is_told():
     able = Capabilities(inputs=("text", "image"), outputs=("text",), context=4096)
     models = [Status("a/x", peer="a"), Status("b", "ready", capabilities=able)]

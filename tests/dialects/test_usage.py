@@ -84,6 +84,54 @@ def test_wherever_an_answer_is_cut_into_pieces(data):
     assert usage(kind, *split(text, *cuts)) == usage(kind, text)
 
 
+@pytest.mark.parametrize("name", RECORDED)
+def test_all_of_a_prompt_counts_also_what_came_from_the_cache(name):
+    """The same prompt each time: one of 28 tokens for a conversation, of 6 for a completion."""
+    got = usage(*recorded(name))
+    wanted = {"chat": 28, "messages": 28, "responses": 28, "completion": 6, "completions": 6}
+    kind = name.partition(".")[0].partition("-")[0]
+    if kind in wanted:
+        assert got.prompt_tokens == wanted[kind]
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        ({"usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}}, 9),
+        ({"usage": {"input_tokens": 9, "input_tokens_details": {"cached_tokens": 4}}}, 9),
+        ({"usage": {"input_tokens": 2, "cache_read_input_tokens": 4}}, 6),
+        ({"usage": {"input_tokens": 2, "cache_creation_input_tokens": 5}}, 7),
+        (
+            {
+                "usage": {
+                    "input_tokens": 2,
+                    "cache_read_input_tokens": 4,
+                    "cache_creation_input_tokens": 5,
+                }
+            },
+            11,
+        ),
+        # a proxy in front of Anthropic, which counts as OpenAI does
+        ({"usage": {"prompt_tokens": 11, "cache_read_input_tokens": 4}}, 11),
+        ({"timings": {"prompt_n": 1, "cache_n": 27}}, 28),
+        # an engine that does not say what came from its cache
+        ({"timings": {"prompt_n": 1}, "usage": {"prompt_tokens": 28}}, 28),
+        ({"timings": {"prompt_ms": 1}, "usage": {"prompt_tokens": 28}}, 28),
+        ({"timings": {"prompt_n": "?"}, "usage": {"input_tokens": None}}, 0),
+    ],
+)
+def test_all_tokens_of_a_prompt(told, wanted):
+    assert usage(JSON, json.dumps(told).encode()).prompt_tokens == wanted
+
+
+def test_what_a_first_event_says_of_the_cache_is_kept():
+    first = {
+        "message": {"usage": {"input_tokens": 2, "cache_read_input_tokens": 4, "output_tokens": 1}}
+    }
+    text = events(first, {"usage": {"output_tokens": 9}})
+    assert usage(STREAM, text).prompt_tokens == 6
+
+
 def test_every_recorded_answer_is_here():
     assert {path.name for path in ANSWERS.iterdir()} == set(RECORDED)
 
@@ -162,7 +210,7 @@ ANTHROPIC = [
                     "usage": {"prompt_tokens": 5, "completion_tokens": 6},
                 }
             ],
-            Usage(4, 6, 1, 5, 3, 2000.0, 2000.0, 2.0, 3.0),
+            Usage(4, 6, 1, 5, 3, 2000.0, 2000.0, 2.0, 3.0, apart=1),
         ),
         ([{"timings": {"prompt_ms": 2}}, {"usage": {"prompt_tokens": 5}}], Usage(5, prompt_ms=2)),
         ([OPENAI_CHUNK, "[DONE]"], None),

@@ -7,6 +7,7 @@ trickle     streams an event every 20 ms until its client leaves, then prints `c
 sick        never becomes healthy
 loud        prints 200 kB with every request
 stubborn    ignores SIGTERM
+echo        prints what it is asked, one line of JSON; streams where that is asked for, and then ends as it should
 slow        becomes healthy only once the file named by --gate exists
 """
 
@@ -23,7 +24,9 @@ from pathlib import Path
 HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"
 SICK = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
 JSON = b'{"choices":[{"message":{"role":"assistant","content":"hi"}}]}'
+MISSING = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
 EVENT = b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n'
 
 
@@ -31,13 +34,13 @@ def chunk(piece: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(piece), piece)
 
 
-def read(connection: socket.socket) -> tuple[bytes, int]:
-    """The request's head, and how many bytes its body had."""
+def read(connection: socket.socket) -> tuple[bytes, bytes]:
+    """The request's head, and its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
         if not piece:
-            return b"", 0
+            return b"", b""
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
     length = next(
@@ -48,23 +51,28 @@ def read(connection: socket.socket) -> tuple[bytes, int]:
         ),
         0,
     )
-    size = len(body)
-    while size < length:
-        size += len(connection.recv(min(1 << 20, length - size)))
-    return head, size
+    while len(body) < length:
+        body += connection.recv(min(1 << 20, length - len(body)))
+    return head, body
 
 
-def serve(connection: socket.socket, ways: set[str], gate: Path | None) -> None:
+def serve(connection: socket.socket, ways: set[str], gate: Path | None) -> None:  # noqa: C901 - a list of ways
     with connection:
         while True:
-            head, size = read(connection)
+            head, body = read(connection)
             if not head:
                 return
             if head.startswith(b"GET /health"):
                 well = "sick" not in ways and (gate is None or gate.exists())
                 connection.sendall(HEALTHY if well else SICK)
                 continue
-            print(f"asked {head.splitlines()[0].decode()} body {size}", flush=True)
+            print(f"asked {head.splitlines()[0].decode()} body {len(body)}", flush=True)
+            if "echo" in ways and echoed(head, body):
+                connection.sendall(STREAM + chunk(EVENT) + chunk(DONE) + b"0\r\n\r\n")
+                continue
+            if head.startswith(b"GET /props"):
+                connection.sendall(MISSING)
+                continue
             if "loud" in ways:
                 print(f"{'x' * 99}\n" * 2000, end="", flush=True)
             if "drop" in ways:
@@ -82,6 +90,13 @@ def serve(connection: socket.socket, ways: set[str], gate: Path | None) -> None:
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
                 % (len(JSON), JSON)
             )
+
+
+def echoed(head: bytes, body: bytes) -> bool:
+    """Prints a chat's body; whether it asks for a stream."""
+    if b"/chat/completions " in head:
+        print(f"said {body.decode()}", flush=True)
+    return b'"stream":true' in body.replace(b" ", b"")
 
 
 def trickle(connection: socket.socket) -> None:

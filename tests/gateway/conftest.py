@@ -16,10 +16,35 @@ scripted = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(scripted)
 
 
+_spec = importlib.util.spec_from_file_location(
+    "corral_tests_talking", Path(__file__).with_name("talking.py")
+)
+talking = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(talking)
+
+
+@pytest.fixture
+def talk():
+    """The module `talking`."""
+    return talking
+
+
 @pytest.fixture
 def world():
     """The module `scripted`."""
     return scripted
+
+
+@pytest.fixture
+def alone(world):
+    """`alone(*models)`: a configuration in which one of them runs at a time."""
+    return world.alone
+
+
+@pytest.fixture
+def together(world):
+    """`together(*models)`: one in which they run side by side."""
+    return world.together
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -32,7 +57,7 @@ def run(request):
             await play
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
-            await asyncio.wait(left, timeout=1)
+            await asyncio.wait(left, timeout=scripted.BOUND)
         assert [task for task in left if not task.done()] == []
 
     def go(play):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from corral.config.load import Source, load
 from corral.errors import LoadFailed, UpstreamUnreachable
 from corral.gateway.activity import books
+from corral.gateway.conversations import Conversing
 from corral.gateway.engine import Engine
 from corral.gateway.exchange import Ledger
 from corral.gateway.gateway import Gateway
@@ -19,7 +20,9 @@ from corral.gateway.inforce import InForce
 from corral.gateway.performance import Performance
 from corral.gateway.reload import Reloader
 from corral.gateway.routing import Routing
+from corral.gateway.switching import Switcher
 from corral.host.activity import Activity
+from corral.host.conversations import Conversations
 from corral.host.life import ProcessStatus
 from corral.host.logs import Ring
 from corral.host.peers import Peers
@@ -92,6 +95,9 @@ class Processes:
     def status(self, model):
         pid = 4000 + sorted(self._logs).index(model) if model in self._running else None
         return ProcessStatus(pid=pid, cmd=f"serve {model}", proxy=f"http://{model}", rss=pid and 1)
+
+    def routers(self):
+        return {}
 
     def log(self, model):
         return self._logs[model]
@@ -237,11 +243,14 @@ class House:
         self.peers = Peers(self.config.peers, {})
         inforce.watch(lambda config: self.peers.adopt(config.peers))
         routing = Routing(inforce, self.peers, self.machine.state, lambda: self.engine.last_used)
+        conversations = Conversing(inforce, Conversations(self.storage))
         self.gateway = Gateway(
             inforce=inforce,
             engine=self.engine,
             routing=routing,
-            inference=Inference(inforce, self.engine, routing, self.peers),
+            inference=Inference(inforce, self.engine, routing, self.peers, conversations),
+            conversations=conversations,
+            switcher=Switcher(inforce, self.engine, routing, probes),
             reloader=Reloader(inforce, self.engine, Times(), self._read),
             ledger=ledger,
             activity=books(inforce, ledger, Activity(self.storage)),
@@ -285,6 +294,24 @@ class House:
             done.set()
             await asyncio.wait([task])
 
+    @property
+    def switcher(self):
+        return self.gateway.switcher
+
+    @property
+    def active(self):
+        """The active model."""
+        return self.gateway.routing.active_model
+
+    @property
+    def done(self):
+        """What the processes were told, without the seconds."""
+        return [order[:2] for order in self.processes.orders]
+
+    def heard(self):
+        """What is told of switches from now on."""
+        return Heard(self)
+
     async def begin(self, work):
         """Start `work` and let it run up to its first wait; its task."""
         task = asyncio.create_task(work, name="begun by the test")
@@ -310,6 +337,25 @@ class House:
         assert Counter(fact.request for fact in self.machine.of(Departed)) == arrived
         assert set(arrived.values()) <= {1}
         assert self.engine._mail == type(self.engine._mail)()
+
+
+class Heard:
+    """What is told of switches."""
+
+    def __init__(self, house):
+        self.told = []
+        house.switcher.listeners.append(self)
+
+    def __call__(self, told):
+        self.told.append(told)
+
+    def words(self):
+        return [
+            ("failed", one.model)
+            if one.error
+            else ("began" if one.seconds is None else "done", one.model)
+            for one in self.told
+        ]
 
 
 @contextlib.asynccontextmanager

@@ -21,16 +21,6 @@ from corral.scheduler.events import Arrived, Checked, Closed, Departed, Exited, 
 from corral.scheduler.machine import State
 
 
-@pytest.fixture
-def alone(world):
-    return world.alone
-
-
-@pytest.fixture
-def together(world):
-    return world.together
-
-
 def never():
     return asyncio.Event()
 

@@ -19,11 +19,6 @@ from corral.gateway.news import News
 from corral.wire.sse import Parser
 
 
-@pytest.fixture
-def alone(world):
-    return world.alone
-
-
 class Listener:
     """Reads a stream of events."""
 
@@ -288,3 +283,39 @@ def test_while_nobody_reads_nothing_is_written(play, alone, monkeypatch):
         assert news._in_flight._timer is None
 
     play(alone("a"), scene)
+
+
+def test_a_switch_is_told_when_it_begins_and_ends(play, alone):
+    async def scene(house):
+        news = news_of(house)
+        switch = house.gateway.switcher.switch
+        await house.use("a")
+        async with listening(news) as listener:
+            await switch("b")
+            begun = {"model": "b", "previous": "a"}
+            assert await listener.until("switch") == begun
+            told = await listener.until("switch")
+            assert told.pop("seconds") >= 0
+            assert told == begun
+            house.processes.problems["a"] = LoadFailed("a: no such file")
+            with pytest.raises(LoadFailed):
+                await switch("a")
+            assert await listener.until("switch") == {"model": "a", "previous": "b"}
+            failed = await listener.until("switch")
+            assert "no such file" in failed["error"]
+
+    play(alone("a", "b"), scene)
+
+
+def test_who_comes_in_the_middle_of_a_switch_hears_of_it(play, alone):
+    async def scene(house):
+        news = news_of(house)
+        house.obey()
+        task = await house.begin(house.gateway.switcher.switch("a"))
+        await house.loading("a")
+        async with listening(news) as listener:
+            assert await listener.until("switch") == {"model": "a", "previous": None}
+        house.processes.ready("a")
+        await task
+
+    play(alone("a", "b"), scene)

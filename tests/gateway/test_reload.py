@@ -15,16 +15,6 @@ from corral.scheduler.events import Reloaded
 from corral.scheduler.machine import State
 
 
-@pytest.fixture
-def alone(world):
-    return world.alone
-
-
-@pytest.fixture
-def together(world):
-    return world.together
-
-
 def test_a_stream_of_a_model_that_did_not_change_goes_on(play, together):
     async def scene(house):
         async with house.using("a") as use:

@@ -248,6 +248,18 @@ def test_a_sample_holds_the_machine_and_its_cards():
     run(scene())
 
 
+def test_the_cards_alone():
+    async def scene():
+        instruments = Probes(Cards([[lambda: Source(Gpu(0, "a", memory_used=8))]]))
+        assert [card.memory_used for card in await instruments.cards()] == [8]
+        instruments.close()
+        broken = Probes(Cards([[lambda: Source(RuntimeError("segment"))]]))
+        assert await broken.cards() == ()
+        broken.close()
+
+    run(scene())
+
+
 def test_a_driver_that_hangs_costs_its_cards_and_is_told_of_once(monkeypatch, caplog):
     monkeypatch.setattr(probes, "SAMPLE_LIMIT", 0.2)
     source = Source(Gpu(0, "a"))

@@ -33,7 +33,7 @@ def wheel(monkeypatch, tmp_path):
         name = "corral_test_wheel" if there else "corral_test_no_wheel"
         (site / "corral_test_wheel.py").write_text("raise RuntimeError('imported')")
         monkeypatch.syspath_prepend(str(site))
-        monkeypatch.setattr(programs, "_WHEEL", name)
+        monkeypatch.setattr(programs, "WHEEL", name)
 
     return install
 

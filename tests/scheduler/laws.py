@@ -50,6 +50,7 @@ class Waiting:
     loading: float
     """What the loading clock of its model said when it came."""
     caller: str = ""
+    urgent: bool = False
     turns: set[str] = field(default_factory=set)
     """The rivals of its model that were started since it has waited `maxWait`."""
 
@@ -108,7 +109,11 @@ class Laws:
         return () if self._is_leaving(model) else self.victims(model)
 
     def ages_at(self, request: int) -> float:
-        return self.waiting[request].since + self.setting.max_wait
+        mine = self.waiting[request]
+        return mine.since + (0.0 if mine.urgent else self.setting.max_wait)
+
+    def aged_for(self, model: str) -> set[int]:
+        return {r for r in self.line(model) if self.ages_at(r) <= self.now}
 
     def aged(self) -> list[int]:
         return [r for r in self.waiting if self.ages_at(r) <= self.now]
@@ -152,7 +157,7 @@ class Laws:
         mine = self.waiting[request]
         turn = self.turn[mine.model]
         in_older_turn = request in turn and turn[0] < other
-        return in_older_turn or mine.since < self.ages_at(other)
+        return in_older_turn or request < other or mine.since < self.ages_at(other)
 
     def _rejected(self, order: Reject) -> None:
         mine = self._forget(order.request)
@@ -248,13 +253,22 @@ class Laws:
             target = order.why.removeprefix("makes room for ").split(":")[0]
             assert self.line(target), "a victim leaves for someone who waits"
             fresh = self.process[model] == "ready" and self.now < self._fresh_until(model)
-            assert not fresh or self.ages_at(self.line(target)[0]) <= self.now, "minResidency"
+            assert not fresh or not self.aged_for(target).isdisjoint(self.line(target)), (
+                "minResidency"
+            )
+            self._nobody_in_vain(target)
             assert target in self.clean or target in self.process, "law 6"
             assert not rules.persist
             assert self.setting.sets is not None or model in self.victims(target)
         else:
             unloaded = isinstance(self._fact, AskedUnload) and model in self._fact.models
             assert unloaded, f"stopped for no reason: {order.why}"
+
+    def _nobody_in_vain(self, target: str) -> None:
+        """For one that is urgent nobody stops before all have drained."""
+        if aged := self.aged_for(target):
+            urgent = all(self.waiting[r].urgent for r in aged)
+            assert not urgent or not any(self.served(v) for v in self.victims(target)), "urgent"
 
     def _wake(self, order: Wake) -> None:
         assert order.at is not None

@@ -25,7 +25,6 @@ from .settings import (
     FIFO,
     FRESH,
     IMPATIENT,
-    MAX_WAIT,
     POLICIES,
     SHORT,
     TTL,
@@ -182,11 +181,12 @@ class Schedule:
         self._book(self.world.now + often_longest, name, whom)
 
     def _arrive(self, model: str) -> None:
-        explicit = self.dice.random() < 0.1
+        how = self.dice.random()
+        explicit, urgent = how < 0.1, how < 0.05
         caller = self.dice.choice(self.callers)
-        request = self.world.arrive(model, caller, explicit=explicit)
-        if request in self.world.waiting and self.world.setting.max_wait < math.inf:
-            self._book(self.world.now + MAX_WAIT, "age", request)
+        request = self.world.arrive(model, caller, explicit=explicit, urgent=urgent)
+        if request in self.world.waiting and (urgent or self.world.setting.max_wait < math.inf):
+            self._book(self.world.ages_at(request), "age", request)
         if self.dice.random() < self.faults:
             self._after(12, "cancel", request)
 

@@ -115,10 +115,10 @@ class Life(RuleBasedStateMachine):
     @rule(
         model=st.sampled_from(NAMES),
         caller=st.sampled_from("xxy"),
-        explicit=st.sampled_from([False, False, False, True]),
+        how=st.sampled_from(["", "", "", "explicit", "urgent"]),
     )
-    def arrive(self, model, caller, explicit):
-        self.world.arrive(model, caller, explicit=explicit)
+    def arrive(self, model, caller, how):
+        self.world.arrive(model, caller, explicit=bool(how), urgent=how == "urgent")
 
     @precondition(lambda self: self.world.waiting or self.world.serving or self.world.lost)
     @rule(data=st.data())

@@ -40,15 +40,18 @@ class World(Laws):
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 
-    def arrive(self, model: str, caller: str = "", *, explicit: bool = False) -> int:
+    def arrive(
+        self, model: str, caller: str = "", *, explicit: bool = False, urgent: bool = False
+    ) -> int:
         self.number += 1
         request = self.number
-        self.waiting[request] = Waiting(model, self.now, self._loading_clock(model), caller)
+        clock = self._loading_clock(model)
+        self.waiting[request] = Waiting(model, self.now, clock, caller, urgent)
         if caller not in self.callers[model]:
             self.callers[model].append(caller)
         if explicit:
             self.retry_at.pop(model, None)
-        self._tell(Arrived(request, model, explicit, caller))
+        self._tell(Arrived(request, model, explicit, caller, urgent))
         known = self.waiting.get(request)
         refusing = self.now < self.retry_at.get(model, 0.0) and model not in self.process
         assert not (known and refusing), "law 7: it should have heard why the last load failed"

@@ -148,6 +148,12 @@ def world():
     return scripted
 
 
+@pytest.fixture
+def alone(world):
+    """`alone(*models)`: a configuration in which one of them runs at a time."""
+    return world.alone
+
+
 def bounded(play):
     async def whole():
         async with asyncio.timeout(scripted.BOUND):

@@ -13,11 +13,6 @@ CHAT = "/v1/chat/completions"
 SECRET = "hunter2"
 
 
-@pytest.fixture
-def alone(world):
-    return world.alone
-
-
 async def ask(site, model="a", **more):
     return await site.http.post(CHAT, json={"model": model}, **more)
 

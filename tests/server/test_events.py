@@ -15,11 +15,6 @@ from corral.wire.sse import Parser
 BOUND = 20.0
 
 
-@pytest.fixture
-def alone(world):
-    return world.alone
-
-
 class Listener:
     """Reads the events of a stream of bytes."""
 

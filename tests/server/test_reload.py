@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-
-@pytest.fixture
-def alone(world):
-    return world.alone
-
 
 def test_what_changed(play, alone):
     async def scene(site):

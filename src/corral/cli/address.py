@@ -1,26 +1,17 @@
-"""The address to listen on, as text and as (host, port)."""
+"""The address to listen on, as people see it."""
 
 from __future__ import annotations
 
 import ipaddress
 
-Address = tuple[str, int]
-"""Host and port. An empty host means every interface, IPv4 and IPv6."""
+from corral.config.address import Address, parse
+
+__all__ = ["DEFAULT", "EVERYWHERE", "Address", "is_local", "parse", "url"]
+
+DEFAULT = "127.0.0.1:8080"
+"""Where corral listens when nobody says."""
 
 EVERYWHERE = ("", "0.0.0.0", "::")
-
-
-def parse(text: str) -> Address:
-    """`HOST:PORT`, `[IPV6]:PORT` or `:PORT`. Raises ValueError with a reason that reads like Go's."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or text.endswith("]"):
-        raise ValueError(f"address {text}: missing port in address")
-    if ":" in host and not bracketed:
-        raise ValueError(f"address {text}: too many colons in address")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
-        raise ValueError(f"address {text}: invalid port {port!r}")
-    return (host[1:-1] if bracketed else host), int(port)
 
 
 def url(address: Address, scheme: str = "http") -> str:

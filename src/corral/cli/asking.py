@@ -1,4 +1,4 @@
-"""The commands that ask a running corral: `ps`, `models`, `load`, `unload`, `reload`, `logs`.
+"""The commands that ask a running corral: `ps`, `models`, `load`, `switch`, `unload`, `reload`, `logs`.
 
 Answers go to stdout (with `as_json` what the server said, as it said it), everything else to stderr.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from itertools import compress
 from typing import Any
 
-from corral.cli import explaining, loading, reloading, tables
+from corral.cli import explaining, loading, reloading, switching, tables
 from corral.cli.client import Corral
 from corral.cli.exits import answer, say
 
@@ -85,6 +85,20 @@ def load(model: str, *, as_json: bool) -> Act:
             answer_json(report)
         else:
             answer(f"{model} is ready ({time.monotonic() - began:.2f}s)")
+
+    return act
+
+
+def switch(model: str, *, as_json: bool) -> Act:
+    """Make a model the active one, showing progress, and tell what that took."""
+
+    async def act(corral: Corral) -> None:
+        done, raw = await loading.watched(corral, model, corral.switch(model))
+        if as_json:
+            answer_json(raw)
+            return
+        for line in switching.lines(done):
+            answer(line)
 
     return act
 

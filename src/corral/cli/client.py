@@ -1,7 +1,7 @@
 """A running corral, over HTTP.
 
 1. Whatever goes wrong becomes one `Failure`: exit 3 when corral cannot be reached, 1 when it refuses or answers nonsense.
-2. Only the calls that wait for a model (load, unload, a followed log) may wait without bound; the server bounds them.
+2. Only the calls that wait for a model (load, unload, switch, a followed log) may wait without bound; the server bounds them.
 """
 
 from __future__ import annotations
@@ -122,6 +122,39 @@ class Reload(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
 
+class Memory(msgspec.Struct, frozen=True):
+    """MiB in use on the graphics cards; None where there is none."""
+
+    total_mb: int | None = None
+
+
+class Switch(msgspec.Struct, frozen=True):
+    """What a switch did. Seconds; `gpu_settled` is None where there was nothing to wait for."""
+
+    previous_model: str | None
+    active_model: str
+    elapsed_seconds: float
+    phases: dict[str, float]
+    gpu_settled: bool | None
+    gpu_memory: dict[str, Memory]
+
+
+class Session(msgspec.Struct, frozen=True):
+    """A conversation as `/api/sessions` lists it. Epoch seconds."""
+
+    session_id: str
+    updated_at: float
+    message_count: int
+    created_at: float = 0.0
+    model: str | None = None
+    preset: str | None = None
+    metadata: dict[str, str] = {}
+    forked_from: str = ""
+    forked_at: int = 0
+    parked: dict[str, int] = {}
+    """Bytes, by model."""
+
+
 class Corral:
     """`async with Corral(url, key) as corral`: the calls that commands need."""
 
@@ -160,6 +193,11 @@ class Corral:
         """Load the model; returns when it is ready, with the server's report."""
         return await self._json("POST", f"/api/models/load/{quote(model)}", timeout=PATIENT)
 
+    async def switch(self, model: str) -> tuple[Switch, Any]:
+        """Make the model the active one; returns when it is, with the server's report, and the same as plain JSON."""
+        data = await self._json("POST", "/admin/switch", json={"model": model}, timeout=PATIENT)
+        return self._as(Switch, data), data
+
     async def unload(self, model: str, *, force: bool) -> None:
         """Unload one model (all when it is empty); returns when it is gone. `force` does not let requests finish."""
         path = f"/api/models/unload/{quote(model)}" if model else "/api/models/unload"
@@ -169,6 +207,36 @@ class Corral:
         """Have the configuration read again; what that changed, and the same as plain JSON. Failure (exit 2) with every problem."""
         data = await self._json("POST", "/api/reload", timeout=PATIENT)
         return self._as(Reload, data), data
+
+    async def sessions(self, limit: int) -> tuple[list[Session], Any]:
+        """The conversations that were used last, and the whole answer as plain JSON."""
+        data = await self._json("GET", "/api/sessions", params={"limit": limit})
+        listed = data.get("sessions") if isinstance(data, dict) else None
+        return self._as(list[Session], listed), data
+
+    async def session(self, session: str, **wanted: int) -> tuple[Session, Any]:
+        """A conversation, and the whole answer as plain JSON, with its messages: those `after` a number, `limit` at most."""
+        data = await self._json("GET", _of(session), params=wanted, timeout=PATIENT)
+        return self._as(Session, data), data
+
+    async def change_session(self, session: str, change: dict[str, Any]) -> Any:
+        """Change what is named of it: preset, system, metadata."""
+        return await self._json("PATCH", _of(session), json=change, timeout=PATIENT)
+
+    async def fork_session(self, session: str, branch: dict[str, Any]) -> tuple[Session, Any]:
+        """Another conversation like it: `at`, `session_id`."""
+        data = await self._json("POST", _of(session, "/fork"), json=branch)
+        return self._as(Session, data), data
+
+    async def delete_session(self, session: str) -> None:
+        await self._send("DELETE", _of(session), timeout=PATIENT)
+
+    async def export_session(self, session: str, *, lines: bool) -> AsyncIterator[bytes]:
+        """All of it, as it comes."""
+        form = {"format": "jsonl" if lines else "json"}
+        async with self._stream(_of(session, "/export"), form) as response:
+            async for piece in response.aiter_bytes():
+                yield piece
 
     async def log(self, model: str) -> str:
         """What is kept of a model's output; of everything's when `model` is empty."""
@@ -249,6 +317,10 @@ class Corral:
 
     def _nonsense(self) -> Failure:
         return Failure(f"{self.url} does not answer like corral; is it something else's address?")
+
+
+def _of(session: str, what: str = "") -> str:
+    return f"/api/sessions/{quote(session, safe='')}{what}"
 
 
 def _client(url: str, headers: dict[str, str]) -> httpx.AsyncClient:

@@ -14,7 +14,9 @@ from typing import Annotated
 
 import typer
 
+from corral.cli import session_commands
 from corral.cli.exits import Failure, say
+from corral.cli.options import HERE, Json, Key, Url
 
 app = typer.Typer(
     name="corral",
@@ -26,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(session_commands.app)
 
 
 class LogLevel(StrEnum):
@@ -47,11 +50,6 @@ class Shape(StrEnum):
     chat_and_batch = "chat-and-batch"
 
 
-Url = Annotated[str, typer.Option(envvar="CORRAL_URL", help="Where corral answers.", metavar="URL")]
-Key = Annotated[
-    str, typer.Option(envvar="CORRAL_KEY", help="The key it asks for, if any.", metavar="KEY")
-]
-Json = Annotated[bool, typer.Option("--json", help="The server's answer as JSON.")]
 Config = Annotated[
     Path, typer.Argument(metavar="FILE", help="A configuration, of any known format.")
 ]
@@ -63,8 +61,6 @@ AnyModel = Annotated[
 Lenient = Annotated[
     bool, typer.Option("--lenient", help="Unknown keys and the like are told, not refused.")
 ]
-
-HERE = "http://127.0.0.1:8080"
 
 
 def main() -> None:
@@ -91,8 +87,11 @@ def serve(
         Path | None, typer.Option(metavar="DIR", help="Adds every *.gguf in DIR as a model.")
     ] = None,
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help=":PORT listens on every interface.")
-    ] = "127.0.0.1:8080",
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help=":PORT: every interface. [its listen, 127.0.0.1:8080]"
+        ),
+    ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Follow the configuration as it is edited.")
     ] = False,
@@ -279,6 +278,28 @@ def load(model: Model, url: Url = HERE, key: Key = "", as_json: Json = False) ->
     from corral.cli import asking
 
     asking.ask(url, key, asking.load(model, as_json=as_json))
+
+
+@app.command(epilog="Example: corral switch think-big")
+def switch(
+    model: Model,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ask the corral that serves this, instead of --url."),
+    ] = None,
+    url: Url = HERE,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Make a model the active one.
+
+    Lets what is in flight at the models in its way finish, unloads them, waits until the graphics
+    cards' memory has come back, loads it, and tells how long each took.
+    """
+    from corral.cli import asking, configs
+
+    where = url if config is None else configs.served_at(config)
+    asking.ask(where, key, asking.switch(model, as_json=as_json))
 
 
 @app.command(epilog="Example: corral unload think-big")

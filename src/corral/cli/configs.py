@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from corral.cli import serving, sources
+from corral.cli import address, serving, sources
 from corral.cli.exits import answer
 from corral.config import convert as converting
 from corral.config.schema import json_schema
@@ -23,7 +23,14 @@ def check(file: Path, *, lenient: bool) -> None:
 def convert(file: Path) -> None:
     """Print the native file. Failure with every problem when the file is not good."""
     with serving.mistakes_told():
-        answer(converting.convert(sources.read(file), os.environ))
+        source = sources.read(file)
+        answer(converting.convert(source, os.environ, sources.beside([source])))
+
+
+def served_at(file: Path) -> str:
+    """The URL at which a corral that serves `file` answers, unless its command line says otherwise. Failure when the file is not good."""
+    config = serving.understand([sources.read(file)])
+    return address.url(address.parse(config.listen or address.DEFAULT))
 
 
 def schema() -> None:

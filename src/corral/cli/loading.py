@@ -1,11 +1,12 @@
-"""`corral load`: ask for a model and show what it does until it is ready."""
+"""`corral load` and `corral switch`: show what a model does until it is ready."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rich.console import Console
 from rich.status import Status
@@ -13,6 +14,8 @@ from rich.text import Text
 
 from corral.cli.client import Corral
 from corral.cli.exits import Failure
+
+T = TypeVar("T")
 
 POLL = 0.3
 """Seconds between looks at the model's state."""
@@ -52,13 +55,18 @@ class Progress:
 
 async def load(corral: Corral, model: str) -> Any:
     """Load `model` with live progress on stderr; the server's report. Raises Failure."""
+    return await watched(corral, model, corral.load(model))
+
+
+async def watched(corral: Corral, model: str, work: Awaitable[T]) -> T:
+    """What `work` returns or raises; until then what `model` does is shown on stderr."""
     with Progress(model) as progress:
         watchers = [
             asyncio.create_task(_watch_state(corral, model, progress), name=f"state of {model}"),
             asyncio.create_task(_watch_log(corral, model, progress), name=f"log of {model}"),
         ]
         try:
-            return await corral.load(model)
+            return await work
         finally:
             for watcher in watchers:
                 watcher.cancel()

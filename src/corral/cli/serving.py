@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from corral.cli import address, models_dir
 from corral.cli import sources as reading
 from corral.cli.exits import Exit, Failure, say
-from corral.config.load import Source, load
+from corral.config.load import Source, further, load
 from corral.config.model import Config
 from corral.errors import ConfigError, Problem
 
@@ -67,7 +67,9 @@ class Named:
         """A watch over all of it, as it is now."""
         from corral.host import watch  # noqa: PLC0415 - not needed to tell what is wrong
 
-        looks = [watch.file(path) for path in self._files]
+        files = reading.files(self._files, self.config_dir)
+        beside = further([reading.read(path) for path in files], os.environ)
+        looks = [watch.file(path) for path in (*self._files, *map(Path, beside))]
         if self.config_dir:
             looks.append(watch.folder(self.config_dir, reading.YAML))
         if self.models_dir:
@@ -86,7 +88,7 @@ class Named:
 def understand(texts: Sequence[Source], *, lenient: bool = False) -> Config:
     """The configuration; `lenient` as for `load`. Failure when it is wrong."""
     with mistakes_told():
-        return load(texts, os.environ, lenient=lenient)
+        return load(texts, os.environ, lenient=lenient, beside=reading.beside(texts))
 
 
 @contextmanager
@@ -99,17 +101,20 @@ def mistakes_told() -> Iterator[None]:
 
 
 def run(
-    named: Named, listen: str, tls: tuple[str, str] | None = None, *, watch: bool = False
+    named: Named, listen: str | None, tls: tuple[str, str] | None = None, *, watch: bool = False
 ) -> None:
-    """Serve until a signal ends it; with `watch`, as the files are edited. Failure when the configuration or the address cannot be
-    used."""
-    where = _address(listen)
+    """Serve until a signal ends it; with `watch`, as the files are edited. Without `listen` it is the configuration that says where.
+    Failure when the configuration or the address cannot be used."""
+    if listen:
+        _address(listen)  # told before a mistake in a file is
     if tls:
         _try(*tls)
     # Before they are read: what is edited meanwhile is seen then.
     watched = named.watch() if watch else None
     sources = named.sources()
     config = named.config(sources)
+    listen = listen or config.listen or address.DEFAULT
+    where = _address(listen)
     _introduce(config, where)
     from corral.app import Edits, serve  # noqa: PLC0415 - a wrong configuration is told without it
 

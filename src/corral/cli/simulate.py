@@ -17,7 +17,8 @@ from corral.cli import simulate_tables, sources
 from corral.cli.exits import Exit, Failure, answer, say
 from corral.cli.serving import mistakes_told, understand
 from corral.config.catalog import Catalog
-from corral.config.document import Document
+from corral.config.convert import convert
+from corral.config.document import Document, Source
 from corral.config.load import load, read
 from corral.config.model import Config
 from corral.config.toml_text import read_toml
@@ -119,6 +120,9 @@ def _configuration(asked: Asked) -> tuple[Document, Config | None]:
     config = understand([source])
     if not config.models:
         raise Failure(f"{asked.config}: no models are configured", Exit.MISUSED)
+    if config.format == "hotmodel":  # its keys are not those that can be changed
+        text = convert(source, os.environ, sources.beside([source]))
+        source = Source(f"{asked.config} (native)", text)
     return read([source], os.environ), config
 
 

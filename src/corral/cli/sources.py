@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from corral.cli import models_dir
 from corral.cli.exits import Exit, Failure
-from corral.config.document import Source
+from corral.config.document import Beside, Source
+from corral.config.load import further
 
 YAML = (".yml", ".yaml")
 
@@ -20,6 +22,18 @@ def read(path: Path) -> Source:
         raise Failure(f"{path}: {error.strerror or error}", Exit.MISUSED) from error
     except UnicodeDecodeError as error:
         raise Failure(f"{path}: not UTF-8 text (byte {error.start})", Exit.MISUSED) from error
+
+
+def beside(texts: Sequence[Source]) -> Beside:
+    """The files that these texts name and that belong to them; whether one can be read is for `load` to judge."""
+    return {name: _read_or_not(name) for name in further(texts, os.environ)}
+
+
+def _read_or_not(name: str) -> Source:
+    try:
+        return read(Path(name))
+    except Failure as failure:
+        return Source(name, "", unread=failure.message.removeprefix(f"{Path(name)}: "))
 
 
 def files(configs: Sequence[Path], directory: Path | None) -> list[Path]:

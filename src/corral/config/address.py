@@ -1,9 +1,12 @@
-"""Where a server answers: `http://host:port/path`, `https://...`, `unix:/path/of/socket`."""
+"""Where a server answers: `http://host:port/path`, `https://...`, `unix:/path/of/socket`; and where corral does, `host:port`."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import urlsplit
+
+Address = tuple[str, int]
+"""Host and port to listen on. An empty host means every interface, IPv4 and IPv6."""
 
 BLANK = re.compile(r"[\s\x00-\x1f]")
 
@@ -25,3 +28,16 @@ def wrong_address(text: str) -> str:
         return ""
     shown = _USER.sub("//***@", text)
     return f"must be http://host:port/path, https://... or unix:/path, not `{shown}`"
+
+
+def parse(text: str) -> Address:
+    """`HOST:PORT`, `[IPV6]:PORT` or `:PORT`. Raises ValueError with a reason that reads like Go's."""
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or text.endswith("]"):
+        raise ValueError(f"address {text}: missing port in address")
+    if ":" in host and not bracketed:
+        raise ValueError(f"address {text}: too many colons in address")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError(f"address {text}: invalid port {port!r}")
+    return (host[1:-1] if bracketed else host), int(port)

@@ -19,11 +19,11 @@ Names = tuple[str, ...]
 Specs = Mapping[str, LaunchSpec]
 Shapes = dict[tuple[object, ...], int]
 
-FIXED = frozenset({"logToStdout", "store"})
+FIXED = frozenset({"listen", "logToStdout", "sessions.importState", "sessions.store", "store"})
 """Settings that corral reads once, when it starts."""
-WRITTEN = {"scheduling": "routing.scheduler", "preload": "hooks"}
+WRITTEN = {"imports": "sessions.importState", "preload": "hooks", "scheduling": "routing.scheduler"}
 """Settings that stand elsewhere in a file than in a `Config`."""
-UNTOLD = frozenset({"models", "ports", "notes"})
+UNTOLD = frozenset({"keeps_responses", "models", "ports", "preset_marks", "router_ports", "notes"})
 """Not settings of their own."""
 
 
@@ -84,8 +84,17 @@ def _settings(old: Config, new: Config) -> Iterator[str]:
         before, after = getattr(old, name), getattr(new, name)
         if name == "matrix":
             before, after = _flat(before, shapes), _flat(after, shapes)
+        if name == "preload":
+            before, after = _preloaded(old), _preloaded(new)
         if before != after:
             yield WRITTEN.get(name) or field.alias or name
+    if old.sessions.store != new.sessions.store:
+        yield "sessions.store"
+
+
+def _preloaded(config: Config) -> Names:
+    """What is preloaded because `hooks` say so."""
+    return tuple(model for model in config.preload if model != config.switching.active)
 
 
 def _flat(matrix: Matrix | None, shapes: Shapes) -> object:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from corral.config.model import Config
+from corral.config.router_command import router_address, router_arguments
 
 _SHELL_WORD = re.compile(
     r"""\\\n|\\(?P<escaped>.)|'(?P<single>[^']*)(?:'|\Z)"""
@@ -62,6 +63,8 @@ class LaunchSpec:
     unload_timeout: float = field(default=10.0, compare=False)
     routed: Routed | None = None
     """It is loaded through a router; `argv` is then how to run it without one, empty where nobody knows."""
+    reads: str = ""
+    """What tells whether the settings that it reads from a file as it starts are still the same."""
     files: tuple[str, ...] = ()
     """Model files named by the command (llama-server's -m, --model, --mmproj): they must exist
     before anyone is evicted for this model."""
@@ -69,7 +72,7 @@ class LaunchSpec:
     @property
     def launched(self) -> tuple[object, ...]:
         """What a process was launched with and keeps for life; the rest may change while it runs."""
-        return self.argv, self.env, self.proxy, self.routed
+        return self.argv, self.env, self.proxy, self.routed, self.reads
 
     def filled(self, port: int | None = None, socket: str | None = None) -> LaunchSpec:
         """This spec with a start's port and socket in place; `${PID}` waits in `stop_argv`."""
@@ -114,7 +117,29 @@ def launch_spec(config: Config, model: str, *, windows: bool = False) -> LaunchS
         start_timeout=row.health_check_timeout,
         unload_timeout=row.unload_timeout,
         files=tuple(_files(argv)),
+        routed=_routed(config, model, windows=windows) if row.router else None,
     )
+
+
+def _routed(config: Config, model: str, *, windows: bool) -> Routed:
+    row = config.models[model]
+    router = config.routers[row.router]
+    if router.url:
+        return Routed(row.router, row.router_model, url=router.url)
+    argv = words(router.cmd, windows=windows)
+    sharing = sum(other.router == row.router for other in config.models.values())
+    launch = LaunchSpec(
+        model=row.router,
+        argv=router_arguments(router, argv, sharing),
+        proxy=router_address(argv),
+        env=dict(line.split("=", 1) for line in router.env),
+        port=config.router_ports.get(row.router),
+        start_timeout=router.start_timeout,
+        unload_timeout=router.unload_timeout,
+        reads=config.preset_marks.get(row.router, ""),
+        files=(router.presets,) if router.presets else (),
+    )
+    return Routed(row.router, row.router_model, launch=launch)
 
 
 def launch_specs(config: Config) -> dict[str, LaunchSpec]:

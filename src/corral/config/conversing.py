@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from corral.config.kinds import Count, Name, Seconds, Size, Text
+from corral.config.kinds import Count, Name, Ratio, Seconds, Size, Text
 from corral.config.section import Section
 
 SystemPolicy = Literal["default", "prepend", "replace"]
@@ -25,6 +25,11 @@ class Sessions(Section):
         default=None,
         description="The SQLite file that conversations are kept in, instead of one in corral's own state folder.",
         examples=["/var/lib/corral/sessions.db"],
+    )
+    import_state: Name | None = Field(
+        default=None,
+        description="A hotmodel `state.json`: its conversations are taken over, once.",
+        examples=[".hotmodel/state.json"],
     )
     ttl: Seconds = Field(
         default=0,
@@ -53,8 +58,8 @@ class Sessions(Section):
         description="How tokens are counted: `estimate` from the characters, `exact` by asking the model's server, "
         "`auto` asks only when the estimate comes near the limit.",
     )
-    chars_per_token: float = Field(
-        default=4.0, gt=0, description="Characters of a token, for the estimate."
+    chars_per_token: Ratio = Field(
+        default=4.0, description="Characters of a token, for the estimate."
     )
     system_prompt: Text = Field(
         default="",

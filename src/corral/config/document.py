@@ -25,6 +25,12 @@ class Source:
 
     name: str
     text: str
+    unread: str = ""
+    """Why there is no text."""
+
+
+Beside = Mapping[str, Source]
+"""Further texts that a configuration names, by how it names them. One that is not in it was not looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class Document:
     """The top-level keys that hold anchors used elsewhere."""
     problems: list[Problem] = field(default_factory=list)
     """Mistakes that did not keep the text from being read."""
+    written: dict[Path, Path] = field(default_factory=dict)
+    """Where in a foreign format there stands what is at a path here."""
 
     def place(self, path: Path) -> Place:
         """Where `path` was written, or the nearest thing around it that was."""
@@ -94,6 +102,15 @@ class Document:
             if found := self.places.get(path[:length]):
                 return found
         return Place("")
+
+    def rename(self, written: Path, native: Path) -> None:
+        """From now on what a foreign format has at `written` is at `native`; people are told of it as it is written."""
+        self.places[native] = self.place(written)
+        self.written[native] = written
+
+    def shown(self, path: Path) -> str:
+        """`path` as people have written it."""
+        return dotted(self.written.get(path, path))
 
 
 class Problems:
@@ -150,7 +167,7 @@ class Problems:
         for path, messages in self._found.items():
             at = self._document.place(path)
             for message in messages:
-                yield Problem(at.file, at.line, at.column, dotted(path), message)
+                yield Problem(at.file, at.line, at.column, self._document.shown(path), message)
 
     def raise_any(self) -> None:
         """Raises ConfigError with everything found, if anything was."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from corral.config.address import wrong_address
 from corral.config.document import Path, Problems
+from corral.config.keeping import ACTIVE
 from corral.config.matrix import Matrix
 from corral.config.model import Group
 from corral.config.names import peer_names, qualified
@@ -172,7 +173,7 @@ class Elsewhere:
     def default_model(self) -> str | None:
         """The name that stands in for a missing one; None for no such name."""
         name = self._file.default_model
-        if name and not self._known(name):
+        if name and name != ACTIVE and not self._known(name):
             self._unknown(name, ("defaultModel",), "unknown model")
         return name or None
 

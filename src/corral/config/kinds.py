@@ -119,6 +119,7 @@ def _no_text_for_none(value: Any) -> Any:
 Seconds = Annotated[float, Strict(), BeforeValidator(plain), Field(ge=0, le=1e9)]
 Whole = Annotated[int, Strict(), BeforeValidator(_whole), Field(le=2**53)]
 Count = Annotated[int, Strict(), BeforeValidator(_whole), Field(ge=1, le=2**53)]
+Ratio = Annotated[float, Strict(), BeforeValidator(plain), Field(gt=0, le=1e9)]
 Flag = Annotated[bool, Strict(), BeforeValidator(_flag)]
 Text = Annotated[str, BeforeValidator(as_text)]
 Name = Annotated[Text, AfterValidator(_stripped)]

@@ -8,60 +8,82 @@ silent about a value that an earlier one has complained of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
 
-from corral.config.document import Document, Path, Problems, Source, dotted
+from corral.config import presets
+from corral.config.document import Beside, Document, Problems, Source
 from corral.config.environment import substitute
-from corral.config.formats import guide
-from corral.config.formats.recognise import AmbiguousError, recognise
+from corral.config.formats import translation
 from corral.config.macros import expand
 from corral.config.merge import merge
-from corral.config.model import Config, Format
+from corral.config.model import Config
+from corral.config.notes import Notes
 from corral.config.redaction import hider, redacted
 from corral.config.settle import asides, settle
-from corral.config.shape import drop_ignored, drop_later, drop_unknown, shape
+from corral.config.shape import drop_unknown, shape
 from corral.config.toml_text import read_toml, strings
+from corral.config.written import File
 from corral.config.yaml_text import read_yaml, scalars
 from corral.errors import ConfigError, Problem
 
-__all__ = ["Source", "load", "read"]
+__all__ = ["Source", "further", "load", "read"]
+
+_NOTHING: Beside = MappingProxyType({})
 
 
-def load(sources: Sequence[Source], env: Mapping[str, str], *, lenient: bool = False) -> Config:
+def load(
+    sources: Sequence[Source],
+    env: Mapping[str, str],
+    *,
+    lenient: bool = False,
+    beside: Beside = _NOTHING,
+) -> Config:
     """The configuration that `sources` make together, in the order given.
 
     Raises ConfigError with every problem. `lenient` turns those that llama-swap reads past (unknown
     keys, log levels, models to preload) into notes. A source whose name ends in `.toml` is TOML,
-    everything else YAML. No message shows a value of the environment.
+    everything else YAML. `beside` are the files that `further` names; what depends on one that is not
+    there is not checked, and a note says so. No message shows a value of the environment.
     """
     hide = hider((source.text for source in sources), env)
     try:
-        config = _load(sources, env, lenient=lenient)
+        config = _load(sources, env, beside, lenient=lenient)
     except ConfigError as error:
         raise redacted(error, hide) from None
     return config.model_copy(update={"notes": tuple(map(hide, config.notes))})
 
 
-def _load(sources: Sequence[Source], env: Mapping[str, str], *, lenient: bool) -> Config:
+def _load(
+    sources: Sequence[Source], env: Mapping[str, str], beside: Beside, *, lenient: bool
+) -> Config:
     document = read(sources, env)
-    notes = _Notes(document)
+    notes = Notes(document)
     problems = Problems(document, notes.ignored if lenient else None)
-    data = drop_ignored(document)
-    data["format"] = _native(data, document, problems, notes)
-    data = drop_unknown(data, problems.slight)
+    data = translation.to_native(document, problems, notes, beside)
+    data = drop_unknown(data, problems.slight, File)
     problems.settle()
     data, ports = expand(data, problems)
     problems.settle()
-    file = shape(drop_later(data, notes.add), problems)
+    file = shape(data, problems, File)
     if problems.at(("models",)):
         # Every name in the rest would be an unknown one.
         problems.raise_any()
     problems.settle()
+    presets.check(file, beside, problems, document, notes.at)
     config = settle(file, ports, problems)
     problems.raise_any()
     for path, message in asides(file):
         notes.add(path, message)
-    return config.model_copy(update={"notes": notes.lines()})
+    marks = presets.marks(file, beside)
+    return config.model_copy(update={"notes": notes.lines(), "preset_marks": marks})
+
+
+def further(sources: Sequence[Source], env: Mapping[str, str]) -> tuple[str, ...]:
+    """The files that `sources` name and that belong to them, for `load`. None where `sources` cannot be read: `load` tells why."""
+    try:
+        return translation.further(read(sources, env))
+    except ConfigError:
+        return ()
 
 
 def read(sources: Sequence[Source], env: Mapping[str, str]) -> Document:
@@ -89,55 +111,3 @@ def _read_one(source: Source, env: Mapping[str, str]) -> Document:
         raise ConfigError([*problems, *error.problems]) from None
     document.problems = problems
     return document
-
-
-def _native(
-    data: dict[str, Any], document: Document, problems: Problems, notes: _Notes
-) -> Format | None:
-    """Changes `data` to the native keys; what the file is."""
-    try:
-        kind, reason = recognise(data, toml=document.place(()).file.endswith(".toml"))
-    except AmbiguousError as error:
-        problems.add(error.path, str(error))
-        guide.to_native(data)
-        return "native"
-    if kind == "hotmodel":
-        name = document.place(()).file
-        message = f"a hotmodel configuration ({reason}); these are not supported yet"
-        raise ConfigError([Problem(name, 0, 0, "", message)])
-    if kind == "guide":
-        said = guide.to_native(data)
-        for native, written in guide.RENAMED.items():
-            if written in document.places:
-                document.places.setdefault(native, document.places[written])
-        notes.say(f"the model-management guide's format, recognised by {reason}")
-        for line in said:
-            notes.say(line)
-    return kind if data.get("format") in (None, kind) else data["format"]
-
-
-class _Notes:
-    """What people are told at start, in the order of the file."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._first: list[str] = []
-        self._placed: dict[tuple[str, int, int, str], None] = {}
-
-    def say(self, line: str) -> None:
-        """Something about the whole configuration."""
-        self._first.append(f"{self._document.place(()).file}: {line}")
-
-    def add(self, path: Path, message: str) -> None:
-        """Something about one place."""
-        at = self._document.place(path)
-        self._placed[(at.file, at.line, at.column, f"{dotted(path)}: {message}")] = None
-
-    def ignored(self, path: Path, message: str) -> None:
-        """Something at one place that has no effect."""
-        self.add(path, f"{message} (ignored)")
-
-    def lines(self) -> tuple[str, ...]:
-        """All of it."""
-        placed = [f"{file}:{line} {text}" for file, line, _, text in sorted(self._placed)]
-        return (*self._first, *placed)

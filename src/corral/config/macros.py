@@ -7,7 +7,8 @@
 3. A value that is one placeholder takes the macro's type; mixed text takes its text.
 4. `${PORT}` and `${SOCKET}` stay in what the host fills in at each start (`cmd`, `cmdStop`, `proxy`,
    `checkEndpoint`, `env`), `${PID}` in `cmdStop`. A model whose expanded `cmd` has `${PORT}` gets a
-   number, in sorted order of the ids, and that number replaces `${PORT}` in its other values.
+   number, in sorted order of the ids, and that number replaces `${PORT}` in its other values. A
+   router's `cmd` and `env` keep both, too.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def expand(data: Mapping[str, Any], problems: Problems) -> tuple[dict[str, Any],
     whole = _Expansion(problems, scope)
     models = data.get("models")
     expanded = {
-        key: value if key in ("macros", "models") else whole.value(value, (key,))
+        key: value if key in ("macros", "models") else whole.section(key, value)
         for key, value in data.items()
     }
     ports: dict[str, int] = {}
@@ -142,6 +143,24 @@ class _Expansion:
         self._problems = problems
         self._scope = scope
         self._model = model
+
+    def section(self, key: str, value: Any) -> Any:
+        """One key of the whole file, beside the models."""
+        if key != "routers" or not isinstance(value, dict):
+            return self.value(value, (key,))
+        return {name: self._router(row, (key, name)) for name, row in value.items()}
+
+    def _router(self, row: Any, path: Path) -> Any:
+        if not isinstance(row, dict):
+            return row
+        return {
+            key: self.value(
+                without_comments(item) if key == "cmd" and isinstance(item, str) else item,
+                (*path, key),
+                _LEFT[key] if key in ("cmd", "env") else (),
+            )
+            for key, item in row.items()
+        }
 
     def field(self, value: Any, path: Path) -> Any:
         """One key of a model."""

@@ -20,6 +20,8 @@ _IDENTITY: frozenset[Path] = frozenset(
         ("profiles",),
         ("selectors",),
         ("peers",),
+        ("routers",),
+        ("sessions", "presets"),
         ("matrix",),
         ("routing", "router", "settings", "groups"),
         ("routing", "router", "settings", "matrix"),

@@ -266,6 +266,10 @@ class Config(Section):
     """A hotmodel `state.json` whose conversations are taken over, once."""
     ports: dict[str, int] = Field(default_factory=dict)
     """The port that each model with `${PORT}` in its command takes first, by model id."""
+    router_ports: dict[str, int] = Field(default_factory=dict)
+    """The same for the routers, by name."""
+    preset_marks: dict[str, str] = Field(default_factory=dict)
+    """What tells whether a router's preset file is still the same, by name of the router."""
     notes: tuple[str, ...] = ()
     """What a person should be told at start, one line each: the format that was recognised and what
     was made of it, keys that have no effect."""

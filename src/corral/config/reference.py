@@ -55,10 +55,11 @@ models:
   `*`, `|` or `>`. A line break is a space, a line that starts with `#` is dropped. Under Windows
   only double quotes group. A list of arguments is taken as it is.
 - **Other formats**: the model-management guide's YAML is recognised by `{PORT}` without a dollar or
-  by `modelTTL`, and read as it is meant there; `corral convert FILE` prints it in this format.
+  by `modelTTL`, [hotmodel's TOML](from-hotmodel.md) by `[llama]`, `[router]` or a model's `path`.
+  Both are read as they are meant there; `corral convert FILE` prints them in this format.
+- **Paths** are relative to the folder that corral was started in.
 
 """
-_NOTE_LATER = "*Not supported yet: read and ignored, with a note at start.* "
 # What stands instead of something else, changes requests, reaches out, or would shut people out:
 # shown, but commented out.
 _ALTERNATIVES = frozenset(
@@ -67,10 +68,16 @@ _ALTERNATIVES = frozenset(
         "format",
         "matrix",
         "models.*.filters",
+        "models.*.preset",
+        "models.*.router",
+        "models.*.routerModel",
         "models.*.startTimeout",
         "peers",
+        "routers",
         "routing.router",
+        "sessions",
         "store",
+        "switching.settleMemory",
     }
 )
 _NAMES = {
@@ -79,6 +86,7 @@ _NAMES = {
     "peers": "openrouter",
     "selectors": "chat",
     "profiles": "work",
+    "routers": "llama",
 }
 _INDENT = "  "
 
@@ -100,7 +108,7 @@ def example_file() -> str:
 
 def _shown(row: Row) -> bool:
     # `routing.router.settings` has what stands above it already.
-    return not row.later and (len(row.path) < 5 or row.path[1] != "router")
+    return len(row.path) < 5 or row.path[1] != "router"
 
 
 def _section(path: tuple[str, ...], keys: list[Row]) -> str:
@@ -110,13 +118,13 @@ def _section(path: tuple[str, ...], keys: list[Row]) -> str:
 
 
 def _table_line(row: Row) -> str:
-    text = (_NOTE_LATER if row.later else "") + row.help.replace("|", "\\|")
+    text = row.help.replace("|", "\\|")
     return f"| `{row.path[-1]}` | {row.kind} | {_default(row)} | {text} |"
 
 
 def _default(row: Row) -> str:
-    if row.path == ("maxBody",):
-        return "`512MiB`"
+    if row.kind == "whole number or text":
+        return f"`{row.example}`"
     text = _yaml(row.default).replace("|", "\\|")
     return "" if row.default in (None, "", []) else f"`{text}`"
 

@@ -37,6 +37,7 @@ class Router(Section):
         default=None,
         description="Models that the router itself lets run at once (`--models-max`); without it, all of those that "
         "name it: corral decides who goes.",
+        examples=[2],
     )
     env: Names = Field(
         default=(),

@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from corral.config.later import LATER, later_keys
 from corral.config.written import File
 
 
@@ -27,22 +26,17 @@ class Row:
     help: str
     example: Any = None
     section: bool = False
-    later: bool = False
 
     def __str__(self) -> str:
         return ".".join(self.path)
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of a native file. Keys of later versions are allowed, with a note."""
+    """JSON Schema (2020-12) of a native file."""
     schema = File.model_json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "corral configuration"
     schema["patternProperties"] = {r"^(x-|\.)": {}}
-    for pattern in LATER:
-        section = _follow(schema, schema, pattern)
-        for key, text in later_keys(pattern).items():
-            section["properties"][key] = {"description": f"{text} Not supported yet: ignored."}
     return schema
 
 
@@ -53,7 +47,6 @@ def rows() -> Iterator[Row]:
 
 
 def _rows(schema: dict[str, Any], section: dict[str, Any], path: tuple[str, ...]) -> Iterator[Row]:
-    later = later_keys(path)
     for key, value in section.get("properties", {}).items():
         inside, here = _section(schema, value, (*path, key))
         default = value.get("default")
@@ -61,22 +54,12 @@ def _rows(schema: dict[str, Any], section: dict[str, Any], path: tuple[str, ...]
             path=(*path, key),
             kind=_kind(schema, value),
             default=None if inside else to_jsonable_python(default),
-            help=later.get(key) or value.get("description", ""),
+            help=value.get("description", ""),
             example=next(iter(value.get("examples", ())), None),
             section=bool(inside),
-            later=key in later,
         )
         if inside:
             yield from _rows(schema, inside, here)
-
-
-def _follow(
-    schema: dict[str, Any], section: dict[str, Any], path: tuple[str | int, ...]
-) -> dict[str, Any]:
-    for step in path:
-        inside = section["additionalProperties"] if step == "*" else section["properties"][step]
-        section = _resolved(schema, inside)
-    return section
 
 
 def _resolved(schema: dict[str, Any], value: dict[str, Any]) -> dict[str, Any]:

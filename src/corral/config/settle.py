@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from corral.config import keeping
 from corral.config.address import BLANK, wrong_address
 from corral.config.command import words
-from corral.config.conversing import Sessions
 from corral.config.discipline import scheduling
 from corral.config.document import Path, Problems
 from corral.config.elsewhere import Elsewhere, idle_peer_keys
@@ -19,6 +19,7 @@ from corral.config.names import all_aliases, named, real_names
 from corral.config.observing import SHORTEST_SAMPLE, Performance
 from corral.config.relaying import COMFYUI, effective, idle_filters
 from corral.config.residency import idle_keys, residency
+from corral.config.routed import routed, routed_twice, router_ports, routers
 from corral.config.written import File
 
 _UNLOAD_TIMEOUT = 10.0
@@ -33,25 +34,34 @@ def settle(file: File, ports: Mapping[str, int], problems: Problems) -> Config:
     models = {model: _model(model, row, file, problems) for model, row in file.models.items()}
     groups, matrix = residency(file, names, problems)
     elsewhere = Elsewhere(file, names, problems)
+    switching = keeping.switching(file, names, problems)
     _api_keys(file.api_keys, problems)
-    _highest_port(ports, problems)
+    routed_twice(file, problems)
+    ports_of_routers = router_ports(file, ports)
+    _highest_port({**ports, **ports_of_routers}, problems)
     return Config(
         format=file.format or "native",
         models=models,
         groups=groups,
         matrix=matrix,
         scheduling=scheduling(file, names, problems),
-        preload=_preload(file, names, problems),
+        preload=keeping.preloaded(switching.active, _preload(file, names, problems)),
         default_model=elsewhere.default_model(),
         peers=elsewhere.peers(),
         selectors=elsewhere.selectors(groups, matrix),
         profiles=elsewhere.profiles(),
         upstream=file.upstream,
-        routers=file.routers,
-        sessions=_sessions(file),
+        routers=routers(
+            file,
+            problems,
+            file.health_check_timeout or _HEALTH_CHECK_TIMEOUT,
+            file.unload_timeout or _UNLOAD_TIMEOUT,
+        ),
+        sessions=keeping.sessions(file, problems),
         keeps_responses="sessions" in file.model_fields_set,
-        switching=file.switching,
-        listen=file.listen or None,
+        switching=switching,
+        listen=keeping.listen(file, problems),
+        imports=file.sessions.import_state,
         api_keys=file.api_keys,
         log_level=file.log_level,
         log_to_stdout=file.log_to_stdout,
@@ -65,6 +75,7 @@ def settle(file: File, ports: Mapping[str, int], problems: Problems) -> Config:
         max_body=file.max_body,
         shutdown_timeout=file.shutdown_timeout,
         ports=dict(ports),
+        router_ports=ports_of_routers,
     )
 
 
@@ -76,6 +87,7 @@ def asides(file: File) -> Iterator[tuple[Path, str]]:
             if alias in file.models:
                 yield (*path, "aliases", index), f"the model `{alias}` has this name"
         yield from idle_filters(row.filters, (*path, "filters"))
+    yield from keeping.idle_settling(file)
     yield from idle_keys(file)
     yield from idle_peer_keys(file)
 
@@ -107,14 +119,9 @@ def _model(model: str, row: Model, file: File, problems: Problems) -> Model:
             or file.unload_timeout
             or _UNLOAD_TIMEOUT,
         }
+        | routed(model, row)
         | (_for_comfyui(row) if model == COMFYUI else {})
     )
-
-
-def _sessions(file: File) -> Sessions:
-    """Without a section, what is named is kept, and nothing is parked."""
-    written = "sessions" in file.model_fields_set
-    return file.sessions if written else file.sessions.model_copy(update={"park_kv": "off"})
 
 
 def _for_comfyui(row: Model) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def _for_comfyui(row: Model) -> dict[str, Any]:
 def _commands(row: Model, path: Path, problems: Problems) -> None:
     where = (*path, "cmd") if "cmd" in row.model_fields_set else path
     empty = not words(row.cmd) or not words(row.cmd)[0]
-    if empty and not problems.within((*path, "cmd")):
+    if empty and not row.router and not problems.within((*path, "cmd")):
         problems.add(where, "empty command: `cmd` says how the model's server is started")
     for key, command in (("cmd", row.cmd), ("cmdStop", row.cmd_stop)):
         if any("\0" in word for word in words(command)):

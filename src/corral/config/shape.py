@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from corral.config.document import Document, Path, Problems, Told, as_text, dotted
-from corral.config.later import later_keys, leads_to_later
 from corral.config.nearest import did_you_mean, nearest
 from corral.config.written import File
 
 Said = Callable[[Mapping[str, Any], Any], str]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 # What keys are called in other formats.
 _ELSEWHERE = {"modelTTL": "globalTTL"}
 _READ_PAST = frozenset({("logLevel",), ("logTimeFormat",)})
 _HIDDEN = "***"
-_NOTED_LATER = "not supported yet, ignored"
 
 
-def shape(data: dict[str, Any], problems: Problems) -> File:
+def shape(data: dict[str, Any], problems: Problems, kind: type[Kind]) -> Kind:
     """The file, as far as it can be read: what is wrong is noted in `problems` and left out (a list
     as a whole). `data` holds no unknown keys any more."""
     try:
-        return File.model_validate(data, by_alias=True, by_name=False)
+        return kind.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         wrong = []
         for mistake in error.errors(include_url=False):
@@ -36,39 +35,30 @@ def shape(data: dict[str, Any], problems: Problems) -> File:
             tell = problems.slight if path in _READ_PAST else problems.add
             tell(path, say(context, value) if say else mistake["msg"])
             wrong.append(_to_the_list(path))
-        return shape(_without(_models_kept(data, wrong), wrong), problems)
+        return shape(_without(_models_kept(data, wrong), wrong), problems, kind)
 
 
-def drop_unknown(data: dict[str, Any], told: Told) -> dict[str, Any]:
+def drop_unknown(data: dict[str, Any], told: Told, kind: type[BaseModel]) -> dict[str, Any]:
     """`data` without the keys that the schema does not know, each told with a suggestion."""
-    unknown = list(_unknown(data))
+    unknown = list(_unknown(data, kind))
     for path in unknown:
-        told(path, unknown_key(path))
+        told(path, _unknown_key(path, kind))
     return _without(data, unknown)
 
 
-def _unknown(data: dict[str, Any]) -> Iterator[Path]:
+def _unknown(data: dict[str, Any], kind: type[BaseModel]) -> Iterator[Path]:
     try:
-        File.model_validate(data, by_alias=True, by_name=False)
+        kind.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         for mistake in error.errors(include_url=False):
-            path = _real(mistake["loc"])
-            if mistake["type"] == "extra_forbidden" and path[-1] not in later_keys(path[:-1]):
-                yield path
-
-
-def drop_later(data: dict[str, Any], noted: Callable[[Path, str], None]) -> dict[str, Any]:
-    """`data` without the keys that a later version will act on, each noted."""
-    found = list(_later(data, ()))
-    for path in found:
-        noted(path, _NOTED_LATER)
-    return _without(data, found)
+            if mistake["type"] == "extra_forbidden":
+                yield _real(mistake["loc"])
 
 
 def drop_ignored(document: Document) -> dict[str, Any]:
     """The document's data without the top-level sections that are nobody's: `x-...`, `.hidden`, and
     those that hold anchors used elsewhere; but a near miss of a key is a mistake, and stays."""
-    known = known_keys(())
+    known = _known_keys((), File)
     return {
         key: value
         for key, value in document.data.items()
@@ -80,20 +70,18 @@ def drop_ignored(document: Document) -> dict[str, Any]:
     }
 
 
-def known_keys(section: Path) -> list[str]:
+def _known_keys(section: Path, kind: Any) -> list[str]:
     """What may be written in the section at `section`; nothing for a free map."""
-    kind: Any = File
     for step in section:
         kind = _inside(kind, step)
-    own = [row.alias or name for name, row in _fields(kind).items()]
-    return [*own, *later_keys(section)]
+    return [row.alias or name for name, row in _fields(kind).items()]
 
 
-def unknown_key(path: Path) -> str:
+def _unknown_key(path: Path, kind: type[BaseModel]) -> str:
     """`unknown key \\`x\\` at models.m; did you mean \\`y\\`?`."""
     section, key = path[:-1], str(path[-1])
     where = dotted(section) or "the top level"
-    known = known_keys(section)
+    known = _known_keys(section, kind)
     hint = did_you_mean(_ELSEWHERE.get(key, key), known)
     return f"unknown key `{key}` at {where}{hint}"
 
@@ -106,7 +94,7 @@ def _inside(kind: Any, step: str | int) -> Any:
     """The type found at key `step` of a value of type `kind`."""
     if get_origin(kind) is dict:
         return get_args(kind)[-1]
-    found = [row.annotation for row in _fields(kind).values() if row.alias == step]
+    found = [row.annotation for name, row in _fields(kind).items() if (row.alias or name) == step]
     parts = [found[0], *get_args(found[0])] if found else []
     return next((part for part in parts if _fields(part) or get_origin(part) is dict), None)
 
@@ -149,17 +137,6 @@ def _without(data: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
     }
 
 
-def _later(value: Any, path: Path) -> Iterator[Path]:
-    if not isinstance(value, dict) or not leads_to_later(path):
-        return
-    keys = later_keys(path)
-    for key, item in value.items():
-        if key in keys:
-            yield (*path, key)
-        else:
-            yield from _later(item, (*path, key))
-
-
 def _but(wanted: str) -> Said:
     return lambda _, value: f"must be {wanted}, not {_shown(value)}"
 
@@ -190,6 +167,7 @@ _SAID: dict[str, Said] = {
     "bool_type": _flag,
     "dict_type": _but("a mapping"),
     "float_type": _but("a number"),
+    "greater_than": lambda context, _: f"must be more than {context['gt']:g}",
     "greater_than_equal": lambda context, _: f"must be at least {context['ge']:g}",
     "int_type": _but("a whole number"),
     "less_than_equal": lambda context, _: f"must be at most {context['le']:g}",

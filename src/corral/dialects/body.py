@@ -20,10 +20,19 @@ from corral.wire.members import Members
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What corral wants to know of a request: the model's name as given, and whether the answer is to be streamed."""
+    """What corral wants to know of a request: the model's name as given, and whether the answer is to be streamed.
+
+    The rest is of use for conversations: JSON texts, empty for members that are not there.
+    """
 
     model: str
     stream: bool = False
+    session: bytes = b""
+    """`session_id`"""
+    previous: bytes = b""
+    """`previous_response_id`"""
+    store: bytes = b""
+    """`store`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class Layout:
     boundary: bytes = b""
 
 
+CONVERSATION = ("session_id", "previous_response_id", "store")
+"""The members of a JSON body by which a conversation is known, in the order of `Asked`."""
 JSON = Layout("json")
 URLENCODED = Layout("urlencoded")
 """Also a query string's."""
@@ -63,9 +74,15 @@ def layout(named: Place, content_type: str) -> Layout:
 # --- in memory ---------------------------------------------------------------------------------------------------
 
 
+_NONE = msgspec.Raw(b"")
+
+
 class _Head(msgspec.Struct):
     model: str | None = None
-    stream: msgspec.Raw = msgspec.Raw(b"")
+    stream: msgspec.Raw = _NONE
+    session_id: msgspec.Raw = _NONE
+    previous_response_id: msgspec.Raw = _NONE
+    store: msgspec.Raw = _NONE
 
 
 _head = msgspec.json.Decoder(_Head).decode
@@ -79,7 +96,8 @@ def read(body: bytes, layout: Layout = JSON, default: str | None = None) -> Aske
         head = _head(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise unreadable(body, error) from None
-    return _named(head.model, bytes(head.stream) == b"true", default)
+    told = (head.session_id, head.previous_response_id, head.store)
+    return _named(head.model, bytes(head.stream) == b"true", default, *map(bytes, told))
 
 
 def _scanned(body: bytes, layout: Layout) -> Reader:
@@ -110,10 +128,11 @@ def _complaint(body: bytes, error: Exception) -> str:
     return f"the body is not JSON: {text.removeprefix('JSON is malformed: ')}"
 
 
-def _named(model: str | None, stream: bool, default: str | None) -> Asked:
+def _named(model: str | None, stream: bool, default: str | None, *told: bytes) -> Asked:
+    """`told`: the texts of `CONVERSATION`."""
     chosen = model if model and model.strip() else default
     if chosen:
-        return Asked(chosen, stream)
+        return Asked(chosen, stream, *told)
     raise ModelRequired("the request names no model; set `model` to one that GET /v1/models lists")
 
 
@@ -128,7 +147,7 @@ class Reader:
         self._scan: Members | pairs.Pairs | multipart.Fields
         match layout.kind:
             case "json":
-                self._scan = Members("model", "stream")
+                self._scan = Members("model", "stream", *CONVERSATION)
             case "urlencoded":
                 self._scan = pairs.Pairs("model", "stream")
             case "multipart":
@@ -145,8 +164,9 @@ class Reader:
     def asked(self, default: str | None = None) -> Asked:
         """What the body asks for; `default` is the model when it names none."""
         models = [self._model(found.raw) for found in self._scan.found if found.name == "model"]
-        streams = [found.raw for found in self._scan.found if found.name == "stream"]
-        return _named(models[-1] if models else None, streams[-1:] == [b"true"], default)
+        last = {found.name: found.raw for found in self._scan.found}
+        told = (last.get(name, b"") for name in CONVERSATION)
+        return _named(models[-1] if models else None, last.get("stream") == b"true", default, *told)
 
     def _model(self, raw: bytes) -> str | None:
         try:

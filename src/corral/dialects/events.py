@@ -1,4 +1,4 @@
-"""The messages of `/api/events`, in llama-swap's envelope: all of its own, and corral's (`eviction`, `load`, `config`)."""
+"""The messages of `/api/events`, in llama-swap's envelope: all of its own, and corral's (`eviction`, `load`, `config`, `switch`)."""
 
 from __future__ import annotations
 
@@ -95,6 +95,15 @@ def loaded(model: str, seconds: float) -> bytes:
 def load_failed(model: str, reason: str) -> bytes:
     """`model` was to be loaded, and was not."""
     return _message("load", {"model": model, "error": reason})
+
+
+def switch(
+    model: str, previous: str | None, *, seconds: float | None = None, error: str | None = None
+) -> bytes:
+    """`model` is being made the active one instead of `previous`; with `seconds` it is by now, with an `error` it is not."""
+    outcome = {"seconds": seconds, "error": error}
+    known = {key: value for key, value in outcome.items() if value is not None}
+    return _message("switch", {"model": model, "previous": previous} | known)
 
 
 def _status(model: Status) -> dict[str, Any]:

@@ -31,6 +31,13 @@ class Usage(msgspec.Struct, frozen=True):  # made for every answer: in C
     """What the engine needed for the prompt: the time to the first token, without the way to the client."""
     predicted_ms: float = -1.0
     """What it needed for the answer after that."""
+    apart: int = 0
+    """Tokens of the prompt that `input_tokens` leave out: they came from the cache, or went into one that is paid for."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All of the prompt's, cached ones included; 0 when they were not counted."""
+        return self.input_tokens + self.apart
 
 
 _NONE: Final = msgspec.Raw(b"")
@@ -60,6 +67,8 @@ _CACHED: Final[tuple[_Path, ...]] = (
     ("input_tokens_details", "cached_tokens"),
     ("prompt_tokens_details", "cached_tokens"),
 )
+_APART: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
+"""Anthropic's, beside `input_tokens`. Who says `prompt_tokens` has them in it."""
 _DRAFTED: Final[tuple[_Path, _Path]] = (("draft_n",), ("draft_n_accepted",))
 _SPECULATED: Final[tuple[_Path, _Path]] = (
     ("speculative_decoding", "num_draft_tokens"),
@@ -72,7 +81,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._told = False
-        self._input = self._output = 0
+        self._input = self._output = self._apart = 0
         self._cached = -1
         self._timings: dict[str, Any] = {}
         self._metrics: dict[str, Any] = {}
@@ -99,6 +108,8 @@ class Tally:
         self._input = given if given > 0 else self._input
         self._output = made if made > 0 else self._output
         self._cached = cached if cached >= 0 else self._cached
+        if "prompt_tokens" not in usage:
+            self._apart = int(sum(_known(usage, name, 0) for name in _APART)) or self._apart
 
     def _newer(self, known: dict[str, Any], raw: msgspec.Raw) -> dict[str, Any]:
         if raw is _NONE:
@@ -113,13 +124,17 @@ class Tally:
         timings, metrics = self._timings, self._metrics
         given, made, cached = self._input, self._output, self._cached
         if not timings and not metrics:
-            return Usage(given, made, cached)
+            return Usage(given, made, cached, apart=self._apart)
+        apart = self._apart
         if timings:
+            whole = given + apart
             given, made = (
                 int(_known(timings, "prompt_n", given)),
                 int(_known(timings, "predicted_n", made)),
             )
             cached = int(_known(timings, "cache_n", cached))
+            if "prompt_n" in timings:
+                apart = max(0, whole - given, int(_known(timings, "cache_n", 0)))
         drafted, accepted = _both(timings, _DRAFTED) or _both(metrics, _SPECULATED) or (-1, -1)
         first = _known(metrics, "time_to_first_token_ms", 0)
         between = _known(metrics, "mean_itl_ms", 0)
@@ -134,6 +149,7 @@ class Tally:
             1000 / between if between else _known(timings, "predicted_per_second"),
             first or _known(timings, "prompt_ms"),
             _known(timings, "predicted_ms"),
+            apart,
         )
 
 

@@ -72,14 +72,17 @@ class Engine:
 
     # --- using models ----------------------------------------------------------------------------------------------
 
-    def lease(self, model: str, *, explicit: bool = False, caller: str = "") -> Lease:
+    def lease(
+        self, model: str, *, explicit: bool = False, caller: str = "", urgent: bool = False
+    ) -> Lease:
         """The right to use `model` while the block lasts: `async with engine.lease(model) as lease`. Callers take turns."""
-        return Lease(self, next(self._numbers), model, explicit, caller)
+        number = next(self._numbers)
+        return Lease(self, events.Arrived(number, model, explicit, caller, urgent))
 
-    def enter(self, lease: Lease, *, explicit: bool, caller: str) -> None:
+    def enter(self, lease: Lease) -> None:
         """For leases: from now on orders about its request reach it."""
         self._leases[lease.request] = lease
-        self.post(events.Arrived(lease.request, lease.model, explicit, caller))
+        self.post(lease.arrival)
 
     def leave(self, lease: Lease) -> None:
         """For leases: it is over, also for the scheduler (which has forgotten a refused one already)."""
@@ -305,29 +308,25 @@ class Lease:
     __slots__ = (
         "_admitted",
         "_arrived_at",
-        "_caller",
         "_engine",
         "_error",
-        "_explicit",
         "_waiter",
+        "arrival",
         "load_ms",
         "model",
         "queue_ms",
         "request",
     )
 
-    def __init__(
-        self, engine: Engine, request: int, model: str, explicit: bool, caller: str
-    ) -> None:
+    def __init__(self, engine: Engine, arrival: events.Arrived) -> None:
         self._engine = engine
-        self._explicit = explicit
-        self._caller = caller
         self._waiter: asyncio.Future[None] | None = None
         self._arrived_at = 0.0
         self._admitted = False
         self._error: CorralError | None = None
-        self.request = request
-        self.model = model
+        self.arrival = arrival
+        self.request = arrival.request
+        self.model = arrival.model
         self.load_ms = 0
         self.queue_ms = 0
 
@@ -337,7 +336,7 @@ class Lease:
 
     async def __aenter__(self) -> Self:
         self._arrived_at = self._engine.now()
-        self._engine.enter(self, explicit=self._explicit, caller=self._caller)
+        self._engine.enter(self)
         try:
             await self._answered()
         except BaseException:  # refused, or the client left

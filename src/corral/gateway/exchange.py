@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -61,6 +61,8 @@ class Exchange:
     """For people: which selector chose, ..."""
     queue_ms: int = 0
     load_ms: int = 0
+    told: Sequence[tuple[bytes, bytes]] = ()
+    """Headers for the answer's head, whatever the answer is: which conversation it belongs to."""
 
     status: int = 0
     """What the client got; 0 while it got nothing."""

@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from corral.config.catalog import Catalog
 from corral.config.model import Config
 from corral.gateway.activity import Activity
+from corral.gateway.conversations import Conversing
 from corral.gateway.engine import Engine
 from corral.gateway.exchange import Ledger
 from corral.gateway.inference import Inference
 from corral.gateway.inforce import InForce
+from corral.gateway.parking import Parking
 from corral.gateway.performance import Performance
 from corral.gateway.ports import Log, Logs, Spool
 from corral.gateway.reload import Reloader
 from corral.gateway.routing import Routing
+from corral.gateway.switching import Switcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +31,16 @@ class Gateway:
     routing: Routing
     inference: Inference
     reloader: Reloader
+    conversations: Conversing
+    switcher: Switcher
 
     ledger: Ledger
     activity: Activity
     logs: Logs
     performance: Performance | None = None
     """None where nobody measures the machine."""
+    parking: Parking | None = None
+    """None where nothing that models have read is kept in files."""
 
     spool: Callable[[], Spool]
     """A place for one body that is too big for memory."""

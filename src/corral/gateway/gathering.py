@@ -11,18 +11,16 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
-from corral.errors import CorralError, UpstreamInvalid
+from corral.errors import CorralError
+from corral.gateway.asking import ask
 from corral.gateway.engine import Engine
-from corral.gateway.ports import Flow, Headers, Outgoing, Upstream
+from corral.gateway.ports import Upstream
 from corral.scheduler.machine import State
 
 LIMIT: Final = 1.0
 """Seconds for an engine's whole answer."""
 LONGEST: Final = 8 * 2**20
 """Bytes of an answer that are read; no engine has that many metrics."""
-_ASK: Final = Outgoing(
-    b"GET", b"/metrics", [(b"accept", b"text/plain"), (b"user-agent", b"corral")], b""
-)
 _NOT_IMPLEMENTED: Final = 501
 
 log = logging.getLogger("corral.gathering")
@@ -75,16 +73,16 @@ class Gathering:
         return self._silent.get(model) is upstream
 
     async def _told(self, model: str, upstream: Upstream) -> Told | None:
-        answer = _Answer()
         try:
-            async with asyncio.timeout(LIMIT):
-                await upstream.exchange(_ASK, answer, connect=LIMIT, idle=LIMIT)
-        except (CorralError, TimeoutError) as error:
-            log.debug("%s: no metrics: %s", model, error)
+            answer = await ask(
+                upstream, b"GET", b"/metrics", within=LIMIT, accept=b"text/plain", longest=LONGEST
+            )
+        except CorralError as error:
+            log.debug("%s: no metrics: %s", model, error.message)
             return self._failed(model, upstream)
         if answer.status == 200:
             self._spoke[model] = upstream
-            return Told(model, answer.text())
+            return Told(model, answer.body.decode("utf-8", "replace"))
         if answer.status >= 500 and answer.status != _NOT_IMPLEMENTED:
             return self._failed(model, upstream)
         self._silent[model] = upstream
@@ -93,24 +91,3 @@ class Gathering:
 
     def _failed(self, model: str, upstream: Upstream) -> Told | None:
         return Told(model, None) if self._spoke.get(model) is upstream else None
-
-
-class _Answer:
-    """`ports.Answer`, kept whole. Raises UpstreamInvalid when it is too long."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def head(self, status: int, headers: Headers, flow: Flow) -> None:  # noqa: ARG002 - the port's
-        self.status = status
-
-    def body(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size > LONGEST:
-            raise UpstreamInvalid(f"more than {LONGEST >> 20} MiB of metrics")
-        self._pieces.append(chunk)
-
-    def text(self) -> str:
-        return b"".join(self._pieces).decode("utf-8", "replace")

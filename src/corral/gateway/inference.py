@@ -29,15 +29,17 @@ from corral.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from corral.gateway import loading, rewriting
+from corral.gateway import loading, naming, rewriting
+from corral.gateway.conversations import Conversing
 from corral.gateway.engine import Engine
 from corral.gateway.exchange import Exchange
 from corral.gateway.inforce import InForce
 from corral.gateway.loading import Banner
 from corral.gateway.ports import Body, Headers, Outgoing, Peers, Upstream
-from corral.gateway.relay import Client, Send, relay
+from corral.gateway.relay import Client, Send, Tap, relay
 from corral.gateway.routing import Choice, Routing
 from corral.gateway.tunnel import tunnel
+from corral.gateway.turns import Turn
 from corral.scheduler.machine import State
 from corral.wire.headers import find
 
@@ -60,13 +62,23 @@ class Call:
     """The caller's dialect's in-stream error event."""
     websocket: bool = False
     """It asks for one."""
+    turn: Turn | None = None
+    """The conversation that it goes on with, if corral keeps one."""
 
 
 class Inference:
     """Serves the requests that name a model."""
 
-    def __init__(self, inforce: InForce, engine: Engine, routing: Routing, peers: Peers) -> None:
+    def __init__(
+        self,
+        inforce: InForce,
+        engine: Engine,
+        routing: Routing,
+        peers: Peers,
+        conversations: Conversing,
+    ) -> None:
         self._inforce = inforce
+        self._conversations = conversations
         self._engine = engine
         self._routing = routing
         self._peers = peers
@@ -97,7 +109,27 @@ class Inference:
         named_in = call.query if endpoint.named == "query" else call.body
         asked = await rewriting.asked(named_in, layout, self._default(call, layout))
         call.exchange.requested, call.exchange.stream = asked.model, asked.stream
-        with self._routing.choose(asked.model) as choice:
+        wanted = self._conversations.wanted(endpoint, asked, call.headers)
+        if wanted is None or await self._conversations.is_elsewhere(wanted):
+            return await self._chosen(asked.model, layout, call, endpoint, send, client)
+        async with self._conversations.turn(wanted, call.body, call.exchange, send, client) as turn:
+            own = replace(call, turn=turn, headers=naming.passed_on(call.headers))
+            error = await self._chosen(asked.model, layout, own, endpoint, send, client)
+            await turn.answer.finish(error)
+            return error
+
+    async def _chosen(
+        self,
+        name: str,
+        layout: Layout,
+        call: Call,
+        endpoint: Endpoint,
+        send: Send,
+        client: Client,
+    ) -> CorralError | None:
+        """By a target that this name leads to."""
+        await self._routing.certain(name)
+        with self._routing.choose(name) as choice:
             if choice.selector:
                 call.exchange.metadata["selector"] = choice.selector
             return await self._tried(choice, layout, call, endpoint, send, client)
@@ -178,7 +210,7 @@ class Inference:
         exchange = call.exchange
         if call.websocket and settings.compat.ignore_websockets:
             upstream = self._ready(model)
-            return await _carried(upstream, request, call, send, client, timeouts)
+            return await _carried(upstream, model, request, call, send, client, timeouts)
         lease = self._engine.lease(model, caller=exchange.caller)
 
         async def passed(banner: Banner | None = None) -> CorralError | None:
@@ -188,7 +220,7 @@ class Inference:
                     exchange.metadata["fifo_priority"] = priority
                 begun = banner is not None and await banner.over()
                 return await _carried(
-                    lease.upstream, request, call, send, client, timeouts, begun=begun
+                    lease.upstream, model, request, call, send, client, timeouts, begun=begun
                 )
 
         banner = None
@@ -211,11 +243,12 @@ class Inference:
             raise ShuttingDown("corral is shutting down")
         timeouts = self._inforce.config.peers[target.peer].timeouts
         upstream = self._peers.upstream(target.peer)
-        return await _carried(upstream, request, call, send, client, timeouts)
+        return await _carried(upstream, "", request, call, send, client, timeouts)
 
 
 async def _carried(
     upstream: Upstream,
+    model: str,
     request: Outgoing,
     call: Call,
     send: Send,
@@ -224,7 +257,27 @@ async def _carried(
     *,
     begun: bool = False,
 ) -> CorralError | None:
-    """The request passed on, and its answer; `begun`: the client has its head already."""
+    """The request passed on, and its answer. `model` is one of this machine, empty for a peer's; `begun`: the client has its head already."""
+    turn = call.turn
+    if turn is None:
+        tap: Tap = call.exchange
+        return await _passed(upstream, request, call, send, client, tap, timeouts, begun=begun)
+    async with turn.asked_of(upstream, model, request) as asked:
+        send, client, tap = turn.answer.listening(timeouts.idle, begun=begun)
+        return await _passed(upstream, asked, call, send, client, tap, timeouts, begun=begun)
+
+
+async def _passed(
+    upstream: Upstream,
+    request: Outgoing,
+    call: Call,
+    send: Send,
+    client: Client,
+    tap: Tap,
+    timeouts: Timeouts,
+    *,
+    begun: bool,
+) -> CorralError | None:
     carry = tunnel if call.websocket else relay
     return await carry(
         send,
@@ -235,7 +288,7 @@ async def _carried(
         connect=timeouts.connect,
         idle=timeouts.idle,
         on_failure=call.on_failure,
-        tap=call.exchange,
+        tap=tap,
     )
 
 
@@ -245,4 +298,5 @@ def _told(exchange: Exchange) -> Headers:
         (b"x-corral-model", exchange.model.encode()),
         (b"x-corral-queue-ms", b"%d" % exchange.queue_ms),
         (b"x-corral-load-ms", b"%d" % exchange.load_ms),
+        *exchange.told,
     ]

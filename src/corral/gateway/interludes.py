@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 log = logging.getLogger("corral.engine")
@@ -16,7 +16,7 @@ log = logging.getLogger("corral.engine")
 Interlude = Callable[[str], Awaitable[None] | None]
 """Given a model: what to wait for, or None."""
 
-LONGEST: Final = 60.0
+LONGEST: Final = 600.0
 """Seconds before a launch: whoever settles has bounds of their own, this is for defects."""
 
 
@@ -68,7 +68,8 @@ class Interludes:
             return
         pause = self._pause(model, wanted, within, then)
         loop = asyncio.get_running_loop()
-        self._pauses[model] = loop.create_task(pause, name=f"{what}: {model}")
+        task = self._pauses[model] = loop.create_task(pause, name=f"{what}: {model}")
+        task.add_done_callback(lambda _: _closed(wanted))
 
     async def _pause(
         self,
@@ -89,6 +90,13 @@ class Interludes:
             log.exception("%s: what was to be done before failed", model)
         del self._pauses[model]
         then(max(0.0, end - clock()))
+
+
+def _closed(wanted: list[Awaitable[None]]) -> None:
+    """What was not begun when it was broken off never is."""
+    for work in wanted:
+        if isinstance(work, Coroutine):
+            work.close()
 
 
 def _asked(play: Interlude, model: str) -> Awaitable[None] | None:

@@ -122,6 +122,7 @@ class Banner:
             *_HEAD,
             (b"x-request-id", self._exchange.request_id.encode()),
             (b"x-corral-model", self._lease.model.encode()),
+            *self._exchange.told,
         ]
         await self._hand({"type": "http.response.start", "status": 200, "headers": head})
         self._exchange.head(200, head)

@@ -141,6 +141,19 @@ SCRAPED = Metric(
     BY_MODEL,
 )
 
+PARKED = Metric(
+    "corral_parked_bytes",
+    "gauge",
+    "Files with what a model has read of conversations, kept while it is unloaded",
+    BY_MODEL,
+)
+RESTORES = Metric(
+    "corral_parked_restores_total",
+    "counter",
+    "Turns that such a file was restored for: `result` is reused, useless (the prompt was read again), or failed (it was not taken)",
+    ("model", "result"),
+)
+
 CORES = Metric("llamaswap_cpu_util_percent", "gauge", "Percent that a core was busy", ("core",))
 LOAD_AVERAGE = Metric(
     "llamaswap_load_average", "gauge", "Processes that run or want to: 1m, 5m, 15m", ("interval",)
@@ -194,6 +207,8 @@ METRICS: Final = (
     PROCESS_MEMORY,
     PROCESS_GPU_MEMORY,
     SCRAPED,
+    PARKED,
+    RESTORES,
     CORES,
     *MACHINE.values(),
     LOAD_AVERAGE,

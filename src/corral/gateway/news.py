@@ -22,6 +22,7 @@ from corral.gateway.broadcast import Broadcast, Reader
 from corral.gateway.gateway import Gateway
 from corral.gateway.inflight import InFlight
 from corral.gateway.reload import Report
+from corral.gateway.switch import Told
 from corral.scheduler import events
 from corral.scheduler.events import Fact, Order
 
@@ -47,6 +48,7 @@ class News:
         self._engine.listeners.append(self._heard)
         gateway.activity.listeners.append(self._entered)
         gateway.routing.listeners.append(self._another_profile)
+        gateway.switcher.listeners.append(self._switching)
         gateway.inforce.watch(self._adopted)
         gateway.reloader.listeners.append(self._reloaded)
 
@@ -92,7 +94,10 @@ class News:
         """How everything is now."""
         headers = self._inforce.config.ui.activity.session_id
         profile = messages.profile_changed(self._gateway.routing.active)
-        return self._states() + messages.ui_config(headers) + profile + self._in_flight.snapshot()
+        told = self._gateway.switcher.under_way
+        switch = _switch(told) if told else b""
+        requests = self._in_flight.snapshot()
+        return self._states() + messages.ui_config(headers) + profile + switch + requests
 
     # --- what happens ------------------------------------------------------------------------------------------------
 
@@ -130,6 +135,9 @@ class News:
     def _another_profile(self, active: str | None) -> None:
         self._broadcast.publish(messages.profile_changed(active))
         self._look_soon()
+
+    def _switching(self, told: Told) -> None:
+        self._broadcast.publish(_switch(told))
 
     def _adopted(self, config: Config) -> None:
         if self._broadcast:
@@ -170,6 +178,11 @@ class News:
             self._inforce.catalog.aliases(model),
             configured.capabilities,
         )
+
+
+def _switch(told: Told) -> bytes:
+    error = told.error.message if told.error else None
+    return messages.switch(told.model, told.previous, seconds=told.seconds, error=error)
 
 
 async def _pass_on(log: AsyncIterator[bytes], reader: Reader) -> None:

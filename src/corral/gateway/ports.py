@@ -163,6 +163,10 @@ class Processes(Protocol):
 
     def status(self, model: str) -> ProcessStatus: ...
 
+    def routers(self) -> Mapping[str, bool]:
+        """Every llama-server in router mode, and whether it answers."""
+        ...
+
     def log(self, model: str) -> Log: ...
 
 
@@ -311,6 +315,10 @@ class Probes(Protocol):
 
     async def sample(self) -> Sample:
         """The load now: of the processor, since the last time this was asked."""
+        ...
+
+    async def cards(self) -> Sequence[Gpu]:
+        """The cards alone; none when they do not answer."""
         ...
 
     async def memory(self, leaders: Collection[int]) -> Mapping[int, Held]:

@@ -2,17 +2,20 @@
 
 1. A profile's pin replaces a name once; what it leads to is not looked up as a pin again.
 2. A choice holds until its block ends: that long its target counts as busy for the selector that made it.
-3. The active profile is kept across a reload while it is still configured; it is nobody's after a restart.
+3. The active profile is kept across a reload while it is still configured; it is nobody's after a restart. The active model, too; a
+   reload that names another one (`switching.active`) makes that the active one.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
 from corral.config.catalog import Target, longest_run, most_segments
+from corral.config.keeping import ACTIVE
 from corral.config.model import Config
 from corral.config.virtual import Selector
 from corral.errors import InvalidRequest, ModelNotFound, ProfileNotFound
@@ -20,9 +23,6 @@ from corral.gateway.inforce import InForce
 from corral.gateway.ports import Peers
 from corral.scheduler.residency import State
 from corral.scheduler.selectors import Candidate, ranked
-
-ACTIVE = "active"
-"""The name of whichever model was last used, unless the configuration gives that name (or alias) to one."""
 
 Listener = Callable[[str | None], None]
 
@@ -96,6 +96,10 @@ class Routing:
         self._busy: dict[str, Counter[str]] = {}
         self._turns: Counter[str] = Counter()
         self._nobody: Counter[str] = Counter()
+        self._switched_to: str | None = None
+        self._configured: str | None = None
+        self._certain = asyncio.Event()
+        self._certain.set()
         self.active: str | None = None
         """The profile that is active."""
         self.listeners: list[Listener] = []
@@ -119,6 +123,11 @@ class Routing:
     def _keep(self, config: Config) -> None:
         if self.active not in config.profiles:
             self.activate(None)
+        if config.switching.active != self._configured:
+            self._configured = config.switching.active
+            self._switched_to = self._configured or self._switched_to
+        if self._switched_to not in config.models:
+            self._switched_to = None
 
     @property
     def pins(self) -> Mapping[str, str]:
@@ -142,7 +151,7 @@ class Routing:
         if selector is not None:
             return self._selected(name, selector)
         if name == ACTIVE and name not in catalog:
-            name = self._active_model()
+            name = self._active()
         return Choice((catalog.target(name),), "", self._nobody)
 
     def local(self, name: str) -> str:
@@ -160,11 +169,32 @@ class Routing:
         name, rest = pinned
         return self._inforce.catalog.target(self._pinned(name)), rest
 
-    def _active_model(self) -> str:
-        model = self._last_used()
-        if model is None:
+    # --- the active model --------------------------------------------------------------------------------------------
+
+    @property
+    def active_model(self) -> str | None:
+        """What `active` stands for: the model last switched to (`switching.active` is, at start), else the one last used; None: there is
+        none."""
+        return self._switched_to or self._last_used()
+
+    def _active(self) -> str:
+        if self.active_model is None:
             raise ModelNotFound("no model is active: none has been used yet; name one")
-        return model
+        return self.active_model
+
+    def undecided(self) -> None:
+        """From now on, and until `decide`, a switch is under way: who asks for the active model waits to see which that will be."""
+        self._certain.clear()
+
+    def decide(self, model: str | None) -> None:
+        """It is over, and `model` the active one; None: whichever was."""
+        self._switched_to = model or self._switched_to
+        self._certain.set()
+
+    async def certain(self, name: str) -> None:
+        """Returns when `choose` can say where `name` leads; at once, but for `active` during a switch."""
+        while not self._certain.is_set() and self.pins.get(name, name) == ACTIVE:
+            await self._certain.wait()
 
     # --- selectors ---------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,8 @@ class Conversations(Protocol):
     async def head(self, session_id: str) -> Head | None: ...
 
     async def begin(self, head: Head) -> str:
-        """Make this session, unless it is there, or change its head (all of it but `messages`). As `append`."""
+        """Make this session; of one that is there, note that it is used (`updated_at`). Returns as `append`; it outlives corral, not the
+        machine: there is no turn to lose yet."""
         ...
 
     async def newest(self, session_id: str, size: int, count: int) -> list[Record]:
@@ -41,7 +42,10 @@ class Conversations(Protocol):
     ) -> str:
         """Write the messages number `after + 1` and on, and the head, in one transaction; on the disk when this returns.
 
-        Returns why it could not be written, empty when it was. `head` says which fields are new; its `messages` is not looked at.
+        Returns why it could not be written, empty when it was. Of a session that is there `head` changes `updated_at` and, where there are
+        records, `model` and `system`; what people have changed (`patch`) stays. Its `messages` is not looked at.
+        `blobs` are all that the records refer to, those too that are stored already. Where `after` is not the last one that is there,
+        the messages come behind that one.
         """
         ...
 
@@ -72,6 +76,10 @@ class Conversations(Protocol):
         ...
 
     async def delete(self, session_id: str) -> bool: ...
+
+    async def undo(self, session_id: str) -> bool:
+        """Delete a session that was begun, if nothing has been said in it."""
+        ...
 
     async def expire(self, before: float) -> int:
         """Delete those that were last used before then (epoch seconds); how many they were."""

@@ -22,20 +22,26 @@ class Ending(enum.Enum):
 
 
 def failure(
-    ending: Ending, spec: LaunchSpec, code: int, tail: Sequence[str], check: str
+    ending: Ending,
+    spec: LaunchSpec,
+    code: int,
+    tail: Sequence[str],
+    check: str,
+    what: str = "",
 ) -> LoadFailed | None:
-    """What to report: `code` is the process's, `tail` its last lines, `check` what the health check last met."""
+    """What to report: `code` is the process's, `tail` its last lines, `check` what the health check last met; `what` it is, if not the
+    model's own process."""
     see = f"see `corral logs {spec.model}`"
     if ending is Ending.ASKED:
         return None
     if ending is Ending.LATE:
-        text = f"{spec.model}: not ready after {spec.start_timeout:g} s: {check}; raise `healthCheckTimeout`, or {see}"
+        slow = f"{what} is " if what else ""
+        text = f"{spec.model}: {slow}not ready after {spec.start_timeout:g} s: {check}; raise `healthCheckTimeout`, or {see}"
         return LoadTimeout(text, log_tail=tail)
     when = "before it was ready" if ending is Ending.EARLY else "while it was serving"
     said = f" (its last line: {tail[-1][:_LINE]})" if tail else ""
-    text = (
-        f"{spec.model}: the process {exit_text(code)} {when}{said}; {_advice(ending, code) or see}"
-    )
+    who = what or "the process"
+    text = f"{spec.model}: {who} {exit_text(code)} {when}{said}; {_advice(ending, code) or see}"
     return LoadFailed(text, exit_code=code, log_tail=tail)
 
 

@@ -1,6 +1,7 @@
 """Is the engine ready? A GET is tried until it answers exactly 200.
 
-1. Tries follow each other after 2 ms, growing to 50 ms; each has a time-out of its own, so one that hangs costs a second.
+1. Tries follow each other after 2 ms, then a tenth more each time, up to 50 ms: that an engine is ready is noticed within a tenth of
+   what it took. Each has a time-out of its own, so one that hangs costs a second.
 2. Only 200 counts: redirects are not followed, 503 is what an engine says while it loads.
 3. What the last try met is kept, for the message of those who gave up waiting.
 
@@ -20,6 +21,7 @@ from corral.host.trust import trusted
 TRY = 1.0
 _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.050
+_GROWTH = 1.1
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})\b")
 
 
@@ -44,7 +46,7 @@ class HealthCheck:
         pause = _FIRST_PAUSE
         while not await self._try():
             await asyncio.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
     async def _try(self) -> bool:
         try:

@@ -27,6 +27,7 @@ from corral.host.ports import held_port, held_socket
 from corral.host.process import Child, Command, launched, stop_command
 from corral.host.process_memory import members, resident
 from corral.host.programs import Program, find_program
+from corral.host.slot_saving import SlotSaving
 
 # Seconds between SIGTERM (or the stop command) and SIGKILL for a process that did not become ready in time.
 FAILED_GRACE = 5.0
@@ -60,6 +61,7 @@ class Surroundings:
     lifeline: Lifeline
     locks: Path
     sockets: Path
+    saving: SlotSaving | None = None
 
 
 U = TypeVar("U", bound=Closing)
@@ -69,12 +71,19 @@ Place = tuple[int | None, str]
 
 
 class Life(Generic[U]):
-    """See the module. `connect(proxy, model)` makes `upstream` for the address that this life has."""
+    """See the module. `connect(proxy, model)` makes `upstream` for the address that this life has; `what` it is to people, if not the
+    model's own process."""
 
     def __init__(
-        self, spec: LaunchSpec, ring: Ring, shared: Surroundings, connect: Callable[[str, str], U]
+        self,
+        spec: LaunchSpec,
+        ring: Ring,
+        shared: Surroundings,
+        connect: Callable[[str, str], U],
+        what: str = "",
     ) -> None:
         loop = asyncio.get_running_loop()
+        self._what = what
         self._spec = spec
         self._place: Place | None = None
         self.launched = spec.launched
@@ -133,9 +142,11 @@ class Life(Generic[U]):
         return None if self._asked.done() else reason
 
     async def _run(self, ready: Callable[[], None]) -> LoadFailed | None:
-        with _placed(self._spec, self._shared) as place:
-            self._place, self._spec = place, self._spec.filled(*place)
+        configured = self._spec
+        with _placed(configured, self._shared) as place:
+            self._place, self._spec = place, configured.filled(*place)
             self._program = find_program(self._spec)
+            await self._prepare(configured, self._program)
             check = self._checked()
             self.upstream = self._connect(self._spec.proxy, self._spec.model)
             try:
@@ -143,7 +154,22 @@ class Life(Generic[U]):
             finally:
                 await self.upstream.aclose()
         tail = self._ring.tail(TAIL_LINES, since=self._begin)
-        return failure(ending, self._spec, code, tail, str(check))
+        return failure(ending, self._spec, code, tail, str(check), self._what)
+
+    async def _prepare(self, configured: LaunchSpec, program: Program) -> None:
+        """Have its slots saved, where that is wanted and can be done before it is asked to stop."""
+        saving = self._shared.saving
+        if saving is None or not saving.concerns(configured):
+            return
+        work = saving.prepared(configured, program, self._shared.lifeline)
+        preparing = asyncio.get_running_loop().create_task(work, name=f"prepare {configured.model}")
+        try:
+            await _first(preparing, self._asked)
+            if preparing.done():
+                self._program = preparing.result()
+        finally:
+            preparing.cancel()
+            await asyncio.wait([preparing])
 
     def _checked(self) -> HealthCheck | None:
         if self._spec.check is None:

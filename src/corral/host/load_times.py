@@ -70,6 +70,10 @@ def _is_time(value: object) -> bool:
 
 
 def fingerprint(spec: LaunchSpec) -> str:
-    """The same for the same command and environment, whatever port it is given. A hash: an environment may hold secrets."""
-    launched = json.dumps([spec.argv, sorted(spec.env.items())])
-    return hashlib.sha256(launched.encode()).hexdigest()[:16]
+    """The same for the same command and environment, whatever port it is given; at a router, for the same model of the same one. A hash:
+    an environment may hold secrets.
+    """
+    told: list[object] = [spec.argv, sorted(spec.env.items())]
+    if routed := spec.routed:
+        told += [routed.model, routed.url, routed.launch and fingerprint(routed.launch)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -68,6 +68,10 @@ class Probes:
         )
         return Sample(read, cards or ())
 
+    async def cards(self) -> tuple[Gpu, ...]:
+        """The cards alone; none when they do not answer."""
+        return await self._ask(self._driver, self._cards.read, SAMPLE_LIMIT) or ()
+
     async def memory(self, leaders: Collection[int]) -> dict[int, Held]:
         """What the process groups of these leaders hold; those that are gone are not in it."""
         found = await self._ask(self._machine, lambda: _resident(leaders), MEMORY_LIMIT)

@@ -20,7 +20,7 @@ from corral.config.command import LaunchSpec, is_llama_server
 from corral.errors import LoadFailed
 
 _ENGINE = "corral.engines.llama"
-_WHEEL = "xllamacpp"
+WHEEL = "xllamacpp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def stands_in(spec: LaunchSpec) -> bool:
 
 def has_shipped_engine() -> bool:
     """Whether the `llama` extra is installed (it is not imported)."""
-    return importlib.util.find_spec(_WHEEL) is not None
+    return importlib.util.find_spec(WHEEL) is not None
 
 
 def _absence(name: str) -> str:

@@ -57,6 +57,49 @@ MIGRATIONS = (
         error_msg TEXT NOT NULL,
         metadata TEXT NOT NULL     -- a JSON object, or empty
     )""",
+    """CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY,
+        session_id TEXT NOT NULL UNIQUE,
+        created_at REAL NOT NULL,  -- epoch seconds, as all times of conversations
+        updated_at REAL NOT NULL,
+        model TEXT NOT NULL,
+        preset TEXT NOT NULL,
+        system TEXT NOT NULL,      -- a JSON list of messages
+        forked_from TEXT NOT NULL, -- a session_id, or empty
+        forked_at INTEGER NOT NULL,
+        metadata TEXT NOT NULL     -- a JSON object
+    )""",
+    "CREATE INDEX sessions_by_use ON sessions (updated_at)",
+    """CREATE TABLE messages (
+        id INTEGER PRIMARY KEY,
+        session INTEGER NOT NULL,
+        number INTEGER NOT NULL CHECK (typeof(number) = 'integer' AND number > 0),  -- from 1, without gaps
+        digest BLOB NOT NULL,
+        size INTEGER NOT NULL,     -- characters
+        at REAL NOT NULL,
+        model TEXT NOT NULL,
+        prompt_tokens INTEGER,
+        answer_tokens INTEGER,
+        prompt_from INTEGER NOT NULL,
+        partial INTEGER NOT NULL,
+        response_id TEXT NOT NULL,
+        message TEXT NOT NULL,     -- a JSON object
+        UNIQUE (session, number)
+    )""",
+    "CREATE INDEX messages_by_response ON messages (response_id) WHERE response_id <> ''",
+    "CREATE TABLE blobs (hash TEXT PRIMARY KEY, bytes BLOB NOT NULL)",
+    """CREATE TABLE blob_uses (
+        session INTEGER NOT NULL,
+        hash TEXT NOT NULL,
+        PRIMARY KEY (session, hash)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX blob_uses_by_hash ON blob_uses (hash)",
+    """CREATE TABLE imports (
+        path TEXT NOT NULL,
+        digest TEXT NOT NULL,      -- of what was in the file
+        at REAL NOT NULL,
+        PRIMARY KEY (path, digest)
+    ) WITHOUT ROWID""",
 )
 """One statement each, in order."""
 
@@ -84,14 +127,16 @@ class Storage:
     """A scope: one database file, open until it is left. With None there is no file, and nothing outlives the scope."""
 
     def __init__(self, path: Path | None, migrations: Sequence[str] = MIGRATIONS) -> None:
-        self._path = path
+        self.path = path
+        self.unkept = ""
+        """Why nothing outlives the scope, if so; one line."""
         self._migrations = migrations
         self._jobs: queue.Queue[tuple[Job[Any], Future[Any]] | None] = queue.Queue(WAITING)
         self._ended: Future[None] = Future()
         self._loop: asyncio.AbstractEventLoop
 
     def __repr__(self) -> str:
-        return f"<Storage {self._path}, {self._jobs.qsize()} jobs waiting>"
+        return f"<Storage {self.path}, {self._jobs.qsize()} jobs waiting>"
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -106,14 +151,14 @@ class Storage:
             self._jobs.put_nowait(None)
             await asyncio.wait_for(asyncio.wrap_future(self._ended), PATIENCE)
         except (TimeoutError, queue.Full):
-            log.warning("%s: the disk does not answer; what came last may be lost", self._path)
+            log.warning("%s: the disk does not answer; what came last may be lost", self.path)
 
     async def ask(self, job: Job[T], otherwise: T) -> T:
         """What `job` returns; `otherwise` when there is no answer to be had (the log says why)."""
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self.tell(job)), PATIENCE)
         except TimeoutError:
-            log.warning("%s: the disk does not answer; going on without what is there", self._path)
+            log.warning("%s: the disk does not answer; going on without what is there", self.path)
         except (sqlite3.Error, Lost):
             pass  # said already, where it happened
         return otherwise
@@ -145,12 +190,12 @@ class Storage:
         """The connection to go on with: what is written to a file that somebody has removed, nobody finds again."""
         if (
             connection is None
-            or self._path is None
-            or os.access(self._path, os.F_OK)
+            or self.path is None
+            or os.access(self.path, os.F_OK)
             or not is_kept(connection)
         ):
             return connection
-        self._say("%s: somebody has removed it; a new one begins", self._path)
+        self._say("%s: somebody has removed it; a new one begins", self.path)
         connection.close()
         return self._opened()
 
@@ -162,30 +207,31 @@ class Storage:
             try:
                 answer.set_result(_within(connection, job))
             except Exception as error:  # noqa: BLE001 - it costs this job, not the thread
-                if again and connection and _is_unreadable(error):
+                if again and connection and is_unreadable(error):
                     connection.close()
                     connection = self._replaced(error)
                     continue
                 if connection:
-                    self._say("%s: %s; this was not stored", self._path, error)
+                    self._say("%s: %s; this was not stored", self.path, error)
                 answer.set_exception(error)
             break
         return connection
 
     def _opened(self) -> sqlite3.Connection | None:
         """The file, brought up to date; the memory when it cannot be used."""
-        if self._path is None:
-            return self._unkept()
+        if self.path is None:
+            return self._in_memory(_NO_FOLDER)
         try:
-            return _open(self._path, self._migrations)
+            return _open(self.path, self._migrations)
         except sqlite3.Error as error:
-            if _is_unreadable(error):
+            if is_unreadable(error):
                 return self._replaced(error)
-            self._say(_WITHOUT, self._path, error)
-        return self._unkept()
+            self._say(_WITHOUT, self.path, error)
+            return self._in_memory(f"{self.path}: {error}")
 
-    def _unkept(self) -> sqlite3.Connection | None:
+    def _in_memory(self, why: str) -> sqlite3.Connection | None:
         """A database in memory; None when not even that can be had."""
+        self.unkept = why
         try:
             return _open(MEMORY, self._migrations)
         except sqlite3.Error as error:
@@ -194,15 +240,15 @@ class Storage:
 
     def _replaced(self, error: Exception) -> sqlite3.Connection | None:
         """A new file where there was one that cannot be read."""
-        if self._path is None:
-            return self._unkept()
+        if self.path is None:
+            return self._in_memory(_NO_FOLDER)
         try:
-            aside = _set_aside(self._path)
-            self._say("%s: %s; it is now %s, and a new one begins", self._path, error, aside.name)
-            return _open(self._path, self._migrations)
+            aside = _set_aside(self.path)
+            self._say("%s: %s; it is now %s, and a new one begins", self.path, error, aside.name)
+            return _open(self.path, self._migrations)
         except (sqlite3.Error, OSError) as other:
-            self._say(_WITHOUT, self._path, other)
-        return self._unkept()
+            self._say(_WITHOUT, self.path, other)
+            return self._in_memory(f"{self.path}: {other}")
 
     def _say(self, message: str, *about: object) -> None:
         """In the loop's thread: whoever follows the log is there."""
@@ -210,6 +256,7 @@ class Storage:
             self._loop.call_soon_threadsafe(partial(log.warning, message, *about))
 
 
+_NO_FOLDER = "there is no folder for what corral should remember"
 _WITHOUT = "%s: %s; corral goes on without it, and forgets with its end what it learns"
 
 
@@ -232,6 +279,8 @@ def _open(path: Path | str, migrations: Sequence[str]) -> sqlite3.Connection:
 
 
 def _open_now(path: Path | str, migrations: Sequence[str]) -> sqlite3.Connection:
+    if isinstance(path, Path):
+        _make(path)
     connection = sqlite3.connect(path, timeout=LOCKED)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -243,17 +292,36 @@ def _open_now(path: Path | str, migrations: Sequence[str]) -> sqlite3.Connection
     return connection
 
 
+def _make(path: Path) -> None:
+    """A new file is its owner's alone, and so is what SQLite makes beside it; one that is there stays as it is."""
+    with suppress(OSError):  # SQLite says it better
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def close_to_others(path: Path) -> None:
+    """From now on only their owner reads this file and what is beside it."""
+    for part in _PARTS:
+        with suppress(OSError):  # not there, or not ours
+            Path(f"{path}{part}").chmod(0o600)
+
+
 def _migrate(connection: sqlite3.Connection, migrations: Sequence[str]) -> None:
-    """All in one transaction: a file has seen them all, or is as it was."""
+    """All in one transaction: a file has seen them all, or is as it was. One that has is only read: somebody may be writing to it."""
+    if _seen(connection) == len(migrations):
+        return
     with connection:
         connection.execute("BEGIN IMMEDIATE")
-        with closing(connection.execute("PRAGMA user_version")) as found:
-            seen = found.fetchone()[0]
+        seen = _seen(connection)
         if seen > len(migrations):
             raise sqlite3.NotSupportedError("a newer corral made it")
         for statement in migrations[seen:]:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _seen(connection: sqlite3.Connection) -> int:
+    with closing(connection.execute("PRAGMA user_version")) as found:
+        return int(found.fetchone()[0])
 
 
 def _within(connection: sqlite3.Connection | None, job: Job[T]) -> T:
@@ -263,7 +331,7 @@ def _within(connection: sqlite3.Connection | None, job: Job[T]) -> T:
         return job(connection)
 
 
-def _is_unreadable(error: Exception) -> bool:
+def is_unreadable(error: Exception) -> bool:
     return _primary(error) in _UNREADABLE
 
 

@@ -26,7 +26,7 @@ from corral.wire.headers import Headers
 
 DEFAULTS = Timeouts()
 
-_BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"})
+BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"})
 
 
 class Body(Protocol):
@@ -204,7 +204,7 @@ class Engine:
         if not hosted:
             lines.append(b"host: " + self._authority)
         size = len(body) if isinstance(body, bytes) else body.size
-        if size or request.method not in _BODILESS:
+        if size or request.method not in BODILESS:
             lines.append(b"content-length: %d" % size)
         lines.append(b"\r\n" + body if isinstance(body, bytes) else b"\r\n")
         return b"\r\n".join(lines)

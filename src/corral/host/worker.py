@@ -30,9 +30,13 @@ class Worker:
 
     async def ask(self, job: Callable[[], T], within: float) -> T:
         """What `job` returns or raises; TimeoutError when that takes more than `within` seconds."""
+        return await asyncio.wait_for(asyncio.wrap_future(self.tell(job)), within)
+
+    def tell(self, job: Callable[[], T]) -> Future[T]:
+        """Have `job` done; nobody has to wait for it."""
         answer: Future[T] = Future()
         self._started().put((job, answer))
-        return await asyncio.wait_for(asyncio.wrap_future(answer), within)
+        return answer
 
     def close(self) -> None:
         """Let the thread end after what it is doing. Asking again starts another."""

@@ -6,10 +6,12 @@ one for which there is nothing to do, not for the rivals of a firm claim, nor fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from heapq import merge
+from itertools import takewhile
 
+from corral.scheduler.board import Aged
 from corral.scheduler.floor import Floor
 from corral.scheduler.policy import Verdict
 from corral.scheduler.queues import Waiter
@@ -89,17 +91,17 @@ class Claims:
         self._floor.held = self._held
 
     def _look_by_age(self) -> None:
-        aged = [(m.turn_of(oldest), m) for m in self._others if (oldest := self._aged(m))]
-        for _, model in merge(self._floor.board.by_age, aged) if aged else self._floor.board.by_age:
-            oldest = self._aged(model)
-            if oldest is None or not (self._open or self._may_hold_more()):
+        others = self._pressing_others()
+        for _, model in merge(self._aged(), others) if others else self._aged():
+            pressing = model.pressing(self._floor.queue, self._now)
+            if pressing is None or not (self._open or self._may_hold_more()):
                 return
             if not model.claims:
                 continue
             if model.model in self._open:
-                self._look(model, partial(self._claim_at_last, model, oldest))
+                self._look(model, partial(self._claim_at_last, model, pressing))
             else:
-                self._hold(model, oldest)
+                self._hold(model, pressing)
                 self._make_firm(model)
                 if len(self._open) <= FEW:  # it may be the last reason to go on
                     self._close_to_rivals(model)
@@ -128,15 +130,28 @@ class Claims:
     def _turn(self, model: Resident) -> Turn:
         return turn(model, self._floor.queue, self._now)
 
-    def _aged(self, model: Resident) -> Waiter | None:
-        """Its oldest request, if that has waited `maxWait`."""
+    def _aged(self) -> Iterator[Aged]:
+        """Of those that seek room, the ones whose oldest request has waited `maxWait`, in turn."""
+        entries = self._floor.board.by_age
+        if self._floor.urgent:
+            entries = [entry for entry in entries if entry[1].line.urgent is None]
+        return takewhile(lambda entry: self._is_aged(entry[1]), entries)
+
+    def _pressing_others(self) -> list[Aged]:
+        """All others for whom others have to give way, in turn: the board has those that are urgent in another place."""
+        urgent = [model for model in self._floor.urgent.values() if model.listed]
+        queue, now = self._floor.queue, self._now
+        models = [*self._others, *urgent]
+        return sorted((m.turn_of(w), m) for m in models if (w := m.pressing(queue, now)))
+
+    def _is_aged(self, model: Resident) -> bool:
         oldest = model.line.oldest
-        return oldest if oldest and self._now >= self._floor.queue.ages_at(oldest) else None
+        return oldest is not None and self._now >= self._floor.queue.ages_at(oldest)
 
     # --- case 4 ----------------------------------------------------------------------------------------------------
 
     def _claim_at_last(self, model: Resident, oldest: Waiter) -> bool:
-        """The claim of one whose oldest has waited `maxWait`. Whether something may still be done for others of its kind."""
+        """The claim of one whose oldest has waited `maxWait`, or is urgent. Whether something may still be done for others of its kind."""
         self._hold(model, oldest)
         verdict = self._verdict(model)
         self._make_firm(model)
@@ -146,8 +161,8 @@ class Claims:
         if clean and model.state is State.UNLOADED and not verdict.victims:
             self._start(model)
         elif clean:
-            for name in verdict.victims:
-                self._retire(self._floor.models[name], model, oldest, verdict)
+            for victim in self._to_retire(verdict, oldest):
+                self._retire(victim, model, oldest, verdict)
         return not clean or not verdict.victims
 
     def _hold(self, model: Resident, oldest: Waiter) -> None:
@@ -157,6 +172,13 @@ class Claims:
 
     def _may_hold_more(self) -> bool:
         return len(self._held) < len(self._floor.residents)
+
+    def _to_retire(self, verdict: Verdict, oldest: Waiter) -> list[Resident]:
+        """Its victims. For one that is urgent first only those that have still to drain: it may be called off, and nobody has been stopped
+        in vain then."""
+        victims = [self._floor.models[name] for name in verdict.victims]
+        stay = [v for v in victims if v.served or self._has_its_turn(v, oldest)]
+        return stay if stay and oldest.urgent else victims
 
     def _retire(self, victim: Resident, target: Resident, oldest: Waiter, verdict: Verdict) -> None:
         if victim.state is State.UNLOADING or self._has_its_turn(victim, oldest):

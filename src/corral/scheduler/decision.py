@@ -2,7 +2,7 @@
 
 A *claim* is a model that somebody waits for and that is not simply in use: it is unloaded, or somebody must leave for it. Claims are
 looked at in turn (see `queues.py`). One is *firm* when nobody behind it may take its room: its oldest has waited `maxWait`, or it needs
-only room that nobody uses.
+only room that nobody uses. One that somebody urgent waits for (a switch) is treated as if that one had waited `maxWait`.
 
 The cases:
 
@@ -10,7 +10,7 @@ The cases:
 2. Corral is closing: who serves nobody is stopped, the others drain. Nothing else happens.
 3. A model that was asked to leave and has drained is stopped.
 4. Claims whose oldest has waited `maxWait`, the oldest first. Newcomers for the models in its way are held. Unless it has to wait for an
-   older claim, the models in its way drain, and stop when they are drained; those that an older request waits for have their turn
+   older claim, the models in its way drain, and stop when they are drained (for one that is urgent: when all of them are); those that an older request waits for have their turn
    first. When nobody is in its way it is started.
 5. A model that drains for no one any more, its claimant having left, is ready again.
 6. A ready model with nobody in its way serves its line, while `parallel` and case 4 allow.

@@ -46,8 +46,8 @@ def refusal(floor: Floor, model: Resident, now: float) -> CorralError | None:
 
 def is_claim(floor: Floor, model: Resident, waiter: Waiter) -> bool:
     """Room may have to be made, now that `waiter` is in line, or a load that was for nobody is for somebody. Not when somebody was there
-    before it, nor for one that only waits for a free place."""
-    if waiter is not model.line.oldest or not model.claims:
+    before it who is as urgent, nor for one that only waits for a free place."""
+    if waiter not in (model.line.oldest, model.line.urgent) or not model.claims:
         return False
     return model.state is not State.READY or bool(floor.verdict(model).victims)
 

@@ -20,12 +20,14 @@ from corral.scheduler.residency import ModelRules
 @dataclass(frozen=True, slots=True)
 class Arrived:
     """A request wants `model`. `explicit` (a load call) ends a back-off; such a request departs as soon as it is admitted. Requests of
-    one `caller` (its key, else its address) are served in order, and callers take turns."""
+    one `caller` (its key, else its address) are served in order, and callers take turns. One that is `urgent` (a switch) counts as having
+    waited `maxWait` already, also under `fifo`; for it nobody stops before everyone in its way has drained."""
 
     request: int
     model: str
     explicit: bool = False
     caller: str = ""
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from corral.scheduler.turns import Outlook, Turns
 LATELY = 0.3
 """The weight of the newest time among those that something has taken."""
 
+_INDEXES = ("wanting", "others", "urgent", "draining", "unchecked", "touched")
+"""What a `Floor` keeps, by name, of its models."""
+
 
 class Floor:
     """All that the machine knows."""
@@ -41,6 +44,8 @@ class Floor:
         """Of these, those that seek room."""
         self.others: dict[str, Resident] = {}
         """Of these, all others: they have a process already, or nobody waits for them but as companions."""
+        self.urgent: dict[str, Resident] = {}
+        """Those that somebody urgent waits for."""
         self.others_stuck = False
         """Some of these could not have their room when they were looked at last."""
         self.draining: dict[str, Resident] = {}
@@ -75,24 +80,35 @@ class Floor:
 
         The older goes first. And a load is for everyone who is in line when it is done, in one turn: if it was loaded for someone
         older than `waiter`, all of them; if not, those who came before `waiter` had waited that long. (Serving less by each load
-        would make the lines of all models grow as soon as a round of loads takes longer than `maxWait`.)
+        would make the lines of all models grow as soon as a round of loads takes longer than `maxWait`.) Nobody whose turn is younger
+        than one that is urgent has come in time.
         """
         if model.turn_of(newcomer) < waiter.number:
             return True
+        if self._comes_after_urgent(model.turn_of(newcomer), waiter):
+            return False
         in_turn = model.state is State.LOADING or newcomer.number <= model.turn_last
         return in_turn and newcomer.arrived < self.queue.ages_at(waiter)
+
+    def _comes_after_urgent(self, turn: int, waiter: Waiter) -> bool:
+        """Somebody urgent in the line of `waiter` is older than that turn."""
+        other = self.waiting.get(waiter.request)
+        urgent = other.line.urgent if other else None
+        return urgent is not None and urgent.number < turn
 
     # --- requests --------------------------------------------------------------------------------------------------
 
     def arrival(self, fact: Arrived, model: Resident, now: float) -> Waiter:
         self._arrivals += 1
         clock = model.loading_clock(now)
-        return Waiter(fact.request, self._arrivals, now, clock, fact.caller, fact.explicit)
+        return Waiter(
+            fact.request, self._arrivals, now, clock, fact.caller, fact.explicit, fact.urgent
+        )
 
     def join(self, model: Resident, waiter: Waiter) -> None:
         model.line.join(waiter)
         self.waiting[waiter.request] = model
-        if waiter is model.line.oldest:
+        if waiter is model.line.oldest or waiter.urgent:
             self._changed(model)
 
     def leave(self, request: int) -> None:
@@ -231,8 +247,8 @@ class Floor:
         """It has no process, nobody waits for it, and nobody can any more."""
         name = model.model
         del self.models[name]
-        for known in (self.draining, self.wanting, self.others, self.unchecked, self.touched):
-            known.pop(name, None)
+        for known in _INDEXES:
+            getattr(self, known).pop(name, None)
         self.agenda.forget(name)
         self.policy = without(self.policy, name)
 
@@ -242,7 +258,7 @@ class Floor:
         """Another floor in the same state, which goes its own way from here."""
         floor = copy(self)
         floor.models = {name: model.copy() for name, model in self.models.items()}
-        for models in ("wanting", "others", "draining", "unchecked", "touched"):
+        for models in _INDEXES:
             here: dict[str, Resident] = getattr(self, models)
             setattr(floor, models, {name: floor.models[name] for name in here})
         floor.waiting = {n: floor.models[model.model] for n, model in self.waiting.items()}
@@ -264,7 +280,8 @@ class Floor:
 
     def _gone_from(self, model: Resident, waiter: Waiter) -> None:
         """`waiter` is no longer in the line of `model`."""
-        if model.line.oldest is None or model.line.oldest.number > waiter.number:
+        oldest = model.line.oldest
+        if oldest is None or oldest.number > waiter.number or waiter.urgent:
             self._changed(model)
 
     def _changed(self, model: Resident) -> None:
@@ -273,6 +290,10 @@ class Floor:
         self.touched[name] = model
         self.turns = None
         self.board.list(model)
+        if model.line.urgent:
+            self.urgent[name] = model
+        else:
+            self.urgent.pop(name, None)
         if model.first is None:
             self.wanting.pop(name, None)
             self.others.pop(name, None)

@@ -4,9 +4,9 @@
 2. A model with a request in flight is never stopped, except by an unload (forced, or out of time), by shutdown, or by its own exit.
 3. A model is started only when everyone whom its policy names, against all that are then not unloaded, is gone.
 4. In-flight is never negative, and nobody is admitted above the model's limit.
-5. Once a request has waited `maxWait`, and its own model is not on its way out, newcomers for the models in its way queue behind it,
-   and no model that cannot run beside its own is started but for an older request, each once. In its own line it lets at most one
-   request of each other caller go before each of its own caller's.
+5. Once a request has waited `maxWait` (at once, if it is urgent), and its own model is not on its way out, newcomers for the models in
+   its way queue behind it, and no model that cannot run beside its own is started but for an older request, each once. In its own line
+   it lets at most one request of each other caller go before each of its own caller's.
 6. No request is admitted to a model that is draining or unloading, and nobody drains or stops for a model that has not been
    checked.
 7. A load that failed is not retried before its back-off ends: newcomers get the same reason at once.
@@ -132,9 +132,11 @@ class Machine(Views):
         model = floor.waiting.get(request)
         if model is None:
             return False  # its process is gone, or it was rejected
-        first = model.line.oldest
+        first, urgent = model.line.oldest, model.line.urgent
         floor.leave(request)
-        return bool(model.rules.together) or first is not model.line.oldest
+        if model.rules.together or urgent is not model.line.urgent:
+            return True
+        return first is not model.line.oldest
 
     def _has_passed_on(self, model: Resident) -> bool:
         """The free place went to the next in line, and nothing else has to be decided: the model still serves, is waited for, and nobody
@@ -144,9 +146,10 @@ class Machine(Views):
             return False
         if not model.rules.parallel or self._floor.verdict(model).victims:
             return False
-        was = model.line.oldest
+        line = model.line
+        was, urgent = line.oldest, line.urgent
         self._floor.admit_line(model, self._now)
-        return not self._has_let_past(was, model.line.oldest)
+        return urgent is line.urgent and not self._has_let_past(was, line.oldest)
 
     def _has_let_past(self, was: Waiter | None, oldest: Waiter | None) -> bool:
         """Whether a claim that stood behind the request `was` may stand before `oldest`."""

@@ -35,7 +35,9 @@ class QueueRules:
             raise ValueError(f"negative: {self}")
 
     def ages_at(self, waiter: Waiter) -> float:
-        """When newcomers begin to queue behind `waiter`; infinity under `fifo`."""
+        """When newcomers begin to queue behind `waiter`; under `fifo` infinity, but for one that is urgent."""
+        if waiter.urgent:
+            return waiter.arrived
         return waiter.arrived + self.max_wait if self.use == "fair" else math.inf
 
 
@@ -49,12 +51,13 @@ class Waiter:
     loading: float
     caller: str = ""
     explicit: bool = False
+    urgent: bool = False
 
 
 class Line:
     """Who waits for one model."""
 
-    __slots__ = ("_callers", "_waiters", "head", "oldest")
+    __slots__ = ("_callers", "_waiters", "head", "oldest", "urgent")
 
     def __init__(self) -> None:
         # Not dicts: finding the first key after many were taken from the front gets slower and slower.
@@ -64,6 +67,8 @@ class Line:
         self.head: Waiter | None = None
         """Who is served next."""
         self.oldest: Waiter | None = None
+        self.urgent: Waiter | None = None
+        """The oldest of those that are."""
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -80,6 +85,8 @@ class Line:
         self._waiters[waiter.request] = waiter
         if self.head is None:
             self.head = self.oldest = waiter
+        if waiter.urgent and self.urgent is None:
+            self.urgent = waiter
         own = self._callers.get(waiter.caller)
         if own is None:
             own = self._callers[waiter.caller] = OrderedDict()
@@ -120,7 +127,7 @@ class Line:
         line = Line()
         line._waiters = self._waiters.copy()
         line._callers = OrderedDict((c, own.copy()) for c, own in self._callers.items())
-        line.head, line.oldest = self.head, self.oldest
+        line.head, line.oldest, line.urgent = self.head, self.oldest, self.urgent
         return line
 
     def _look(self, gone: Waiter) -> None:
@@ -128,6 +135,8 @@ class Line:
             self.oldest = _first(self._waiters) if self._waiters else None
         if gone is self.head:
             self.head = _first(_first(self._callers)) if self._callers else None
+        if gone is self.urgent:
+            self.urgent = next((waiter for waiter in self if waiter.urgent), None)
 
 
 def _first(entries: OrderedDict[Any, Value]) -> Value:

@@ -142,6 +142,11 @@ class Resident:
         """Who has wanted it longest: the oldest in line, or the request of a companion."""
         return self.line.oldest or self.wanted
 
+    def pressing(self, queue: QueueRules, now: float) -> Waiter | None:
+        """For whose sake others have to give way: its oldest request, if that has waited `maxWait`; else one that is urgent."""
+        oldest = self.line.oldest
+        return oldest if oldest and now >= queue.ages_at(oldest) else self.line.urgent
+
     def turn_of(self, waiter: Waiter) -> int:
         """Whose turn `waiter`, in its line, has: the number of the request for which it was loaded, if `waiter` was in line when it
         became ready; else its own."""

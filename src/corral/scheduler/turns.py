@@ -14,7 +14,7 @@ FRESH, STALE = 1.0, 0.02
 """Seconds, and a share of the whole wait."""
 
 Turn = tuple[bool, float, int]
-"""(has not waited `maxWait`, priority, age). In the middle of its turn a model is as old as the request that it was loaded for."""
+"""(has not waited `maxWait` and is not urgent, priority, age). In the middle of its turn a model is as old as the request that it was loaded for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def turn(model: Resident, queue: QueueRules, now: float) -> Turn:
     oldest = model.line.oldest
     if oldest is None:  # a companion, which goes behind all for whom somebody waits
         return True, math.inf, model.wanted.number if model.wanted else 0
-    if now >= queue.ages_at(oldest):
-        return False, 0, model.turn_of(oldest)
+    if pressing := model.pressing(queue, now):
+        return False, 0, model.turn_of(pressing)
     return True, -model.priority, model.turn_of(oldest)
 
 

@@ -40,6 +40,10 @@ class Views:
         """When the process that runs now became ready; None when it is not."""
         return self._floor.models[model].ready_since
 
+    def victims(self, model: str) -> tuple[str, ...]:
+        """Who would have to leave for it now."""
+        return tuple(self._floor.verdict(self._floor.models[model]).victims)
+
     def in_flight(self, model: str) -> int:
         return len(self._floor.models[model].served)
 

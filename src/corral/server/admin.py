@@ -17,15 +17,12 @@ from starlette.types import Scope
 from corral import __version__
 from corral.config.load import Source, load
 from corral.dialects import listing
-from corral.errors import BodyTooLarge, CorralError
+from corral.errors import CorralError
 from corral.gateway import views
 from corral.gateway.exchange import LEFT
 from corral.gateway.gateway import Gateway
-from corral.server import front
+from corral.server import front, switching, wishes
 from corral.server.access import Access
-
-CHECK_LIMIT = 2**20
-"""Bytes of a posted configuration: more than any has, and seconds to read."""
 
 log = logging.getLogger("corral.server")
 
@@ -91,12 +88,20 @@ class Admin:
 
     async def health(self, request: Request) -> Response:
         """Always 200 while corral answers; the models only for who may see them."""
-        status = {"status": "stopping" if self._engine.closing else "ok"}
+        status = {"status": self._status()}
         if not self._access.allows(request.headers.raw):
             return JSONResponse(status)
         machine = self._engine.machine
         states = {m: machine.state(m).value for m in self._gateway.config.models}
-        return JSONResponse(status | {"models": states, "active_model": self._engine.last_used})
+        trouble = self._gateway.conversations.store.trouble
+        sessions = {"sessions": {"trouble": trouble}} if trouble else {}
+        standing = switching.standing(self._gateway)
+        return JSONResponse(status | standing | {"models": states} | sessions)
+
+    def _status(self) -> str:
+        if self._engine.closing:
+            return "stopping"
+        return "switching" if self._gateway.switcher.under_way else "ok"
 
     async def alive(self, request: Request) -> Response:
         return PlainTextResponse("OK")
@@ -130,7 +135,7 @@ class Admin:
         What it takes from the environment is there or not, as for corral itself, but the values are stand-ins: the answer
         repeats what the text says, and must not read corral's environment to whoever asks.
         """
-        text = (await _body(request)).decode("utf-8", "replace")
+        text = (await wishes.text(request, "a configuration")).decode("utf-8", "replace")
         source = Source(request.query_params.get("name", "posted.yaml"), text)
         # In a thread: a long one takes seconds, and streams go on meanwhile.
         config = await asyncio.to_thread(load, [source], stand_ins(self._gateway.environment))
@@ -175,12 +180,3 @@ def _stand_in(name: str, value: str) -> str:
 
 def _is(request: Request, name: str, value: str) -> bool:
     return request.query_params.get(name, "").lower() == value
-
-
-async def _body(request: Request) -> bytes:
-    text = bytearray()
-    async for piece in request.stream():
-        text += piece
-        if len(text) > CHECK_LIMIT:
-            raise BodyTooLarge(f"a configuration of more than {CHECK_LIMIT >> 20} MiB is not read")
-    return bytes(text)

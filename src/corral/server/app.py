@@ -17,7 +17,7 @@ from corral.dialects import endpoints
 from corral.errors import CorralError
 from corral.gateway.gateway import Gateway
 from corral.gateway.relay import Send
-from corral.server import cors, explain, front, page, profiles, reload, upgrade
+from corral.server import cors, explain, front, page, profiles, reload, switching, upgrade
 from corral.server.access import OPEN, Access
 from corral.server.activity import Activity
 from corral.server.admin import Admin
@@ -29,6 +29,7 @@ from corral.server.listing import Listing
 from corral.server.metrics import Metrics
 from corral.server.passthrough import DOORS, PassThrough
 from corral.server.request_log import RequestLog
+from corral.server.sessions import Sessions
 
 
 class App:
@@ -45,11 +46,13 @@ class App:
                 *Listing(gateway).routes(),
                 *admin.routes(),
                 *explain.routes(gateway),
+                *switching.routes(gateway),
                 *reload.routes(gateway),
                 *feeds.routes(),
                 *events.routes(),
                 *Metrics(gateway).routes(),
                 *Activity(gateway).routes(),
+                *Sessions(gateway).routes(),
                 *profiles.routes(gateway),
                 *page.routes(gateway, self._access),
             ],

@@ -161,6 +161,7 @@ async def _fail(
     accept = find(asked, b"accept")
     rendered = responses.render(error, dialect, request_id=request_id, accept=accept)
     if exchange:
+        rendered.headers.extend(exchange.told)
         exchange.error = str(error)
         if not exchange.status:
             exchange.status, exchange.answer_headers = rendered.status, rendered.headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from corral.errors import InvalidRequest, ModelNotFound
+from corral.errors import CorralError, InvalidRequest, ModelNotFound
 from corral.gateway.gateway import Gateway
 from corral.gateway.ports import Log
 from corral.gateway.relay import ClientLeft
@@ -21,6 +22,9 @@ LIVE = {
     "X-Content-Type-Options": "nosniff",
 }
 """What keeps those between corral and the reader from holding the text back, and the reader from guessing what it is."""
+
+
+log = logging.getLogger("corral.server")
 
 
 class Feeds:
@@ -68,7 +72,10 @@ class Feeds:
 
 
 class Live(Response):
-    """Text that goes on. Its reader is forgotten the moment the client leaves, also in the middle of a `send`."""
+    """Text that goes on. Its reader is forgotten the moment the client leaves, also in the middle of a `send`.
+
+    Where it fails it does not look whole: the connection is cut.
+    """
 
     def __init__(
         self, first: bytes, news: AsyncIterator[bytes], media_type: str = "text/plain"
@@ -89,5 +96,8 @@ class Live(Response):
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 client.finished()
                 await send({"type": "http.response.body", "body": b""})
+            except CorralError as error:
+                log.warning("%s is cut off: %s", scope["path"], error.message)
+                client.cut()
             except OSError as error:  # ASGI 2.4: what `send` raises once the client is gone
                 raise ClientLeft from error

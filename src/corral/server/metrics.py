@@ -45,7 +45,9 @@ class Metrics:
 
     async def metrics(self, request: Request) -> Response:
         told, measured = await asyncio.gather(self._gathering.told(), self._measured())
-        own = [*self._meters.families(), *measured]
+        parking = self._gateway.parking
+        parked = parking.families() if parking else []
+        own = [*self._meters.families(), *measured, *parked]
         # In a thread: an engine may tell thousands of lines, and streams go on meanwhile.
         exposition = await asyncio.to_thread(_rendered, own, dict(told))
         for model, why in exposition.refused.items():

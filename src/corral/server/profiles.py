@@ -7,11 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from corral.errors import InvalidRequest
 from corral.gateway.gateway import Gateway
+from corral.server import wishes
 
-LIMIT = 64 * 1024
-"""Bytes of a request's body: it holds one name."""
+_WRONG = 'the body must be {"name": "PROFILE"} or {"name": null}'
 
 
 class Wish(msgspec.Struct):
@@ -33,7 +32,8 @@ def routes(gateway: Gateway) -> list[Route]:
         return JSONResponse({"active": routing.active, "profiles": rows})
 
     async def activate(request: Request) -> Response:
-        routing.activate((await _wish(request)).name)
+        wish = await wishes.read(request, Wish, _WRONG)
+        routing.activate(wish.name)
         return JSONResponse({"active": routing.active})
 
     return [
@@ -44,17 +44,3 @@ def routes(gateway: Gateway) -> list[Route]:
 
 def _pins(gateway: Gateway, name: str) -> dict[str, str]:
     return dict(gateway.config.profiles[name].pins)
-
-
-async def _wish(request: Request) -> Wish:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LIMIT:
-            break
-    try:
-        return msgspec.json.decode(bytes(body), type=Wish)
-    except msgspec.MsgspecError as error:
-        raise InvalidRequest(
-            f'the body must be {{"name": "PROFILE"}} or {{"name": null}}: {error}'
-        ) from None

@@ -41,6 +41,7 @@ STATUS: dict[type[CorralError], int] = {
     errors.QueueTimeout: 503,
     errors.ModelUnloaded: 503,
     errors.LoadFailed: 503,
+    errors.NotStored: 503,
     errors.ShuttingDown: 503,
     errors.LoadTimeout: 504,
     errors.UpstreamTimeout: 504,

@@ -6,7 +6,7 @@ message under a name of its own, so that the same API gets back what it sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -19,19 +19,12 @@ Message: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A conversation request, read."""
+    """A conversation request, read. Whose conversation it is, is read before that (`dialects.body.Asked`)."""
 
     system: tuple[Message, ...]
     """The leading system and developer messages, or what the API has instead."""
     messages: tuple[Message, ...]
     """The rest, in order. One message of the API may be several here (tool results), and the other way round."""
-    session: str = ""
-    """The body's `session_id`."""
-    previous: str = ""
-    """`previous_response_id`."""
-    stream: bool = False
-    store: bool = True
-    """OpenAI's `store`: False when nothing is to be kept."""
     choices: int = 1
     """`n`: of several answers the first is kept."""
     reply: int | None = None
@@ -75,6 +68,11 @@ class Shape(Protocol):
         """The engine's path that counts a prompt's tokens: a POST of the request's body, answered with `input_tokens`."""
         ...
 
+    @property
+    def ends(self) -> Sequence[bytes]:
+        """The lines, one of which tells that an event stream is whole: as far as they go, without a space after the colon."""
+        ...
+
     def read(self, body: bytes) -> Asked:
         """Raises InvalidRequest, with the index of the message that is wrong."""
         ...
@@ -86,8 +84,4 @@ class Shape(Protocol):
 
     def collector(self, content_type: str, content_encoding: str) -> Collector:
         """For an answer of status 200 with these headers."""
-        ...
-
-    def stamped(self, body: bytes, members: Mapping[str, object]) -> bytes:
-        """A plain JSON answer with more members at its top level; as it is when it is no JSON object."""
         ...
