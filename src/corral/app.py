@@ -204,7 +204,6 @@ async def opened(
             activity=activity,
             logs=logs,
             performance=performance,
-            parking=conversations.parking,
             spool=lambda: Spool(inforce.config.max_body, state),
             environment=os.environ,
         )

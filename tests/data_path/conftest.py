@@ -97,7 +97,7 @@ def answers(*texts, byte_wise=False, close=False):
                 writer.write(piece)
                 await writer.drain()
                 if byte_wise:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)  # each byte is to be read by itself
         if not close:
             await reader.read()
             seen.hung_up.set()

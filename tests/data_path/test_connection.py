@@ -330,7 +330,9 @@ def test_a_paused_answer_stops_the_engine_and_goes_on_when_resumed(run, play):
             asking = asyncio.create_task(engine.exchange(GET, answer, connect=5, idle=10))
             await stuck.wait()
             await answer.got.wait()
-            for _ in range(1000):
+            for _ in range(
+                1000
+            ):  # turns of the loop in which more could be read, if it were not paused
                 await asyncio.sleep(0)
             assert len(answer.content) < 2**20  # one read, of 64 MiB that wait
             answer.flow.resume()

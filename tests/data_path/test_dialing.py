@@ -331,7 +331,7 @@ def test_retired_it_keeps_nothing_and_still_serves(run, play):
             assert (await both[1]).content == b"hello"
             assert (await ask(engine, play)).content == b"hello"
             assert seen.connections == 3
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # what was closed is told on the loop's next turn
             assert repr(engine).endswith("0 busy, 0 idle>")
 
     run(scene())

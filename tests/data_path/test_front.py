@@ -176,7 +176,7 @@ def test_what_the_client_does_after_the_answer_no_longer_matters(run):
         async with front.watch({}, receive) as client:
             client.finished()
             await receive.played.wait()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn in which its leaving would be noticed
         assert not client.left
 
     run(scene())

@@ -166,9 +166,7 @@ def test_what_is_parked_of_it(talk):
     )
 
     async def scene(site):
-        object.__setattr__(
-            site.house.gateway, "parking", parking
-        )  # a machine that has parked something
+        site.house.gateway.conversations.parking = parking  # a machine that has parked something
         shown = (await site.http.get("/api/sessions/cats")).json()
         assert shown["parked"] == {"a": 4096}
         assert shown["last_reuse"] == {"model": "a", "tokens": 90, "of": 100, "at": 7.0}

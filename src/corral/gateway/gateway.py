@@ -14,7 +14,6 @@ from corral.gateway.engine import Engine
 from corral.gateway.exchange import Ledger
 from corral.gateway.inference import Inference
 from corral.gateway.inforce import InForce
-from corral.gateway.parking import Parking
 from corral.gateway.performance import Performance
 from corral.gateway.ports import Log, Logs, Spool
 from corral.gateway.reload import Reloader
@@ -39,8 +38,6 @@ class Gateway:
     logs: Logs
     performance: Performance | None = None
     """None where nobody measures the machine."""
-    parking: Parking | None = None
-    """None where nothing that models have read is kept in files."""
 
     spool: Callable[[], Spool]
     """A place for one body that is too big for memory."""

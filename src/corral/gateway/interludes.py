@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 log = logging.getLogger("corral.engine")
 
@@ -20,13 +20,23 @@ LONGEST: Final = 600.0
 """Seconds before a launch: whoever settles has bounds of their own, this is for defects."""
 
 
+What = Literal["", "launch", "stop"]
+
+
+class _Pause(NamedTuple):
+    """`what` comes after `task`, unless that is broken off."""
+
+    what: What
+    task: asyncio.Task[None]
+
+
 class Interludes:
     """Those that are under way, one per model at most. `before_start` and `before_stop` are filled in by whoever has something to do."""
 
     def __init__(self) -> None:
         self.before_start: list[Interlude] = []
         self.before_stop: list[Interlude] = []
-        self._pauses: dict[str, asyncio.Task[None]] = {}
+        self._pauses: dict[str, _Pause] = {}
 
     def __repr__(self) -> str:
         return f"<Interludes: {sorted(self._pauses)}>"
@@ -46,17 +56,17 @@ class Interludes:
                 self._play("stop", model, self.before_stop if grace > 0 else [], grace, stop)
         return True
 
-    def broken_off(self, model: str) -> str:
-        """End what is under way for `model`, without what it was to lead to; which that was (`launch`, `stop`), empty for none."""
+    def broken_off(self, model: str) -> What:
+        """End what is under way for `model`, without what it was to lead to; which that was, empty for none."""
         pause = self._pauses.pop(model, None)
         if pause is None:
             return ""
-        pause.cancel()
-        return pause.get_name().split(":")[0]
+        pause.task.cancel()
+        return pause.what
 
     def _play(
         self,
-        what: str,
+        what: What,
         model: str,
         interludes: list[Interlude],
         within: float,
@@ -68,7 +78,8 @@ class Interludes:
             return
         pause = self._pause(model, wanted, within, then)
         loop = asyncio.get_running_loop()
-        task = self._pauses[model] = loop.create_task(pause, name=f"{what}: {model}")
+        task = loop.create_task(pause, name=f"before the {what} of {model}")
+        self._pauses[model] = _Pause(what, task)
         task.add_done_callback(lambda _: _closed(wanted))
 
     async def _pause(

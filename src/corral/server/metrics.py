@@ -45,7 +45,7 @@ class Metrics:
 
     async def metrics(self, request: Request) -> Response:
         told, measured = await asyncio.gather(self._gathering.told(), self._measured())
-        parking = self._gateway.parking
+        parking = self._gateway.conversations.parking
         parked = parking.families() if parking else []
         own = [*self._meters.families(), *measured, *parked]
         # In a thread: an engine may tell thousands of lines, and streams go on meanwhile.

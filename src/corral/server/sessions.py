@@ -128,8 +128,8 @@ class Sessions:
             head = await self._head(request)
             if not await self._store.delete(head.session_id):
                 raise self._refused(head.session_id)
-            if self._gateway.parking:
-                self._gateway.parking.forgotten(head.session_id)
+            if self._gateway.conversations.parking:
+                self._gateway.conversations.parking.forgotten(head.session_id)
         return _json({"session_id": head.session_id, "deleted": True})
 
     # --- one session -------------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class Sessions:
 
     def _about(self, head: Head) -> dict[str, Any]:
         """All but the messages."""
-        parking = self._gateway.parking
+        parking = self._gateway.conversations.parking
         reuse = parking.reused(head.session_id) if parking else None
         return {
             **_told(head),
